@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mcpvisor::child::{Call, Link, Outcome};
 use mcpvisor::process::{Host, HostSettings};
 use mcpvisor::supervisor::{Admitted, Definition, ServerSpec, StartLimits, Supervisor};
+use mcpvisor::upstream::{Call, Link, Outcome};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -35,7 +35,13 @@ async fn start() -> (Supervisor, Link) {
     let entry = entry.as_object().expect("an object").clone();
     let definition = Arc::new(Definition::parse(entry).expect("a definition"));
     let id: Arc<str> = "fake".into();
-    supervisor.apply(vec![ServerSpec { id: id.clone(), name: id.clone(), definition, remembered: None }]);
+    supervisor.apply(vec![ServerSpec {
+        id: id.clone(),
+        name: id.clone(),
+        definition,
+        is_of_api: false,
+        remembered: None,
+    }]);
     let handle = supervisor.directory().get(&id).expect("in the directory at once");
     let mut changes = handle.watch();
     let ready = tokio::time::timeout(DEADLINE, changes.wait_for(|_| handle.takes_calls())).await;

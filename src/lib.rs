@@ -27,6 +27,9 @@ pub mod facts;
 pub mod sse;
 
 #[forbid(unsafe_code)]
+pub mod retry_after;
+
+#[forbid(unsafe_code)]
 pub mod jsonrpc;
 
 #[forbid(unsafe_code)]
@@ -36,7 +39,7 @@ pub mod mcp;
 pub mod process;
 
 #[forbid(unsafe_code)]
-pub mod child;
+pub mod upstream;
 
 #[forbid(unsafe_code)]
 pub mod supervisor;

@@ -11,12 +11,25 @@ pub struct TooLong {
     pub limit: usize,
 }
 
-/// Parser that assembles the data of events. Their names are ignored. Bytes that are no UTF-8 become U+FFFD,
-/// because some models send a character in two tokens.
+/// An event that has data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SseEvent {
+    /// Its name; empty if it has none, which means `message`.
+    pub name: String,
+    /// Its lines of data, joined by line feeds.
+    pub data: String,
+}
+
+/// Parser that assembles the data of events. Bytes that are no UTF-8 become U+FFFD, because some models send a character
+/// in two tokens.
 #[derive(Debug)]
 pub struct SseData {
     waiting: Vec<u8>,
     data: String,
+    /// Name of the event that is being read; empty if it has none.
+    name: String,
+    /// Time to wait before the stream is taken up again, as it said last, in milliseconds.
+    retry_ms: Option<u64>,
     /// Id of the last event that had one; `None` before it.
     last_id: Option<String>,
     limit: usize,
@@ -38,6 +51,8 @@ impl SseData {
         SseData {
             waiting: Vec::new(),
             data: String::new(),
+            name: String::new(),
+            retry_ms: None,
             last_id: None,
             limit,
             after_return: false,
@@ -50,12 +65,26 @@ impl SseData {
         self.last_id.as_deref()
     }
 
+    /// Returns the time to wait before the stream is taken up again, in milliseconds; `None` if it has not said.
+    pub fn retry_ms(&self) -> Option<u64> {
+        self.retry_ms
+    }
+
     /// Takes bytes; hands out the data of each event that is complete. A line ends with a line feed, a carriage return or
     /// both.
     pub fn feed<E: From<TooLong>>(
         &mut self,
         bytes: &[u8],
         mut event: impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.feed_events(bytes, |whole| event(&whole.data))
+    }
+
+    /// Takes bytes as [`SseData::feed`] does; hands out each event that is complete, with its name.
+    pub fn feed_events<E: From<TooLong>>(
+        &mut self,
+        bytes: &[u8],
+        mut event: impl FnMut(SseEvent) -> Result<(), E>,
     ) -> Result<(), E> {
         let rest = if self.after_return { bytes.strip_prefix(b"\n").unwrap_or(bytes) } else { bytes };
         self.after_return &= bytes.is_empty();
@@ -75,7 +104,11 @@ impl SseData {
             }
             searched = begin;
             if let Some(whole) = self.take_line(line) {
-                event(&whole)?;
+                // One that came in a single piece has never waited.
+                if whole.data.len() > self.limit {
+                    return Err(TooLong { limit: self.limit }.into());
+                }
+                event(whole)?;
             }
         }
         self.waiting = waiting;
@@ -84,13 +117,13 @@ impl SseData {
         if self.waiting.len() + self.data.len() > limit { Err(TooLong { limit }.into()) } else { Ok(()) }
     }
 
-    /// Takes one line without its end; returns the data of the event that it ends, or `None` if it ends none that has
-    /// data.
-    fn take_line(&mut self, line: &[u8]) -> Option<String> {
+    /// Takes one line without its end; returns the event that it ends, or `None` if it ends none that has data.
+    fn take_line(&mut self, line: &[u8]) -> Option<SseEvent> {
         let is_first = !std::mem::replace(&mut self.has_begun, true);
         let line = if is_first { without_mark(line) } else { line };
         if line.is_empty() {
-            return Some(std::mem::take(&mut self.data)).filter(|data| !data.is_empty());
+            let (name, data) = (std::mem::take(&mut self.name), std::mem::take(&mut self.data));
+            return (!data.is_empty()).then_some(SseEvent { name, data });
         }
         if let Some(data) = line.strip_prefix(b"data:") {
             if !self.data.is_empty() {
@@ -101,6 +134,11 @@ impl SseData {
             // One with a null character does not count (WHATWG HTML, section 9.2.6).
             let id = String::from_utf8_lossy(id.strip_prefix(b" ").unwrap_or(id));
             self.last_id = if id.contains('\0') { self.last_id.take() } else { Some(id.into_owned()) };
+        } else if let Some(name) = line.strip_prefix(b"event:") {
+            self.name = String::from_utf8_lossy(name.strip_prefix(b" ").unwrap_or(name)).into_owned();
+        } else if let Some(ms) = line.strip_prefix(b"retry:") {
+            let ms = String::from_utf8_lossy(ms);
+            self.retry_ms = ms.trim().parse().ok().or(self.retry_ms);
         }
         None
     }
@@ -180,6 +218,11 @@ mod tests {
         let piece = vec![b'x'; MAX_EVENT / 4];
         let fed: Vec<_> = (0..5).map(|_| sse.feed(&piece, |_| Ok::<(), TooLong>(()))).collect();
         assert_eq!((fed[3], fed[4]), (Ok(()), Err(TooLong { limit: MAX_EVENT })));
+        let whole = |data: usize| format!("data: {}\n\n", "x".repeat(data));
+        for (data, fed) in [(64, Ok(())), (65, Err(TooLong { limit: 64 }))] {
+            let mut sse = SseData::with_limit(64);
+            assert_eq!(sse.feed(whole(data).as_bytes(), |_| Ok::<(), TooLong>(())), fed, "in one piece");
+        }
     }
 
     #[test]
@@ -199,6 +242,22 @@ mod tests {
             assert_eq!(sse.last_id(), Some(id), "{text}");
         }
         assert_eq!(sse.feed(&[b'x'; 65], |_| Ok::<(), TooLong>(())), Err(TooLong { limit: 64 }));
+    }
+
+    #[test]
+    fn an_event_has_its_name_and_the_stream_its_time_to_wait() {
+        let mut found = Vec::new();
+        let mut sse = SseData::default();
+        let text =
+            b"retry: 250\nevent: endpoint\ndata: /m\n\ndata: x\n\nevent: lost\n\ndata: y\nretry: soon\n\n";
+        let mut note = |event: SseEvent| {
+            found.push((event.name, event.data));
+            Ok::<(), TooLong>(())
+        };
+        sse.feed_events(text, &mut note).expect("short");
+        let named = |name: &str, data: &str| (name.to_owned(), data.to_owned());
+        assert_eq!(found, [named("endpoint", "/m"), named("", "x"), named("", "y")]);
+        assert_eq!(sse.retry_ms(), Some(250));
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn servers(shown: &[ServerView], all: &[ServerView], took: Duration) -> String {
     let width = shown.iter().map(|server| server.name.chars().count()).max().unwrap_or(0).min(40);
     for server in shown {
         let state = server.status.state.name();
-        let _ = writeln!(text, "  {:width$}   {state:8}   {}", server.name, describe(server));
+        let _ = writeln!(text, "  {:width$}   {state:12}   {}", server.name, describe(server));
     }
     let count = |is: fn(&State) -> bool| all.iter().filter(|server| is(&server.status.state)).count();
     let (ready, resting) = (count(|state| *state == State::Ready), count(|state| *state == State::Idle));
@@ -148,6 +148,9 @@ fn describe(server: &ServerView) -> String {
         },
         State::Idle => format!("starts on demand; {} known", count(server.catalog.tools().len(), "tool")),
         State::Stopping => String::new(),
-        State::Backoff { cause, .. } | State::Failed { cause } | State::Exited { cause } => cause.to_string(),
+        State::Backoff { cause, .. }
+        | State::Unauthorized { cause, .. }
+        | State::Failed { cause }
+        | State::Exited { cause } => cause.to_string(),
     }
 }

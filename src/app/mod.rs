@@ -18,6 +18,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ExitCode};
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use crate::audit;
 use crate::cli::{self, Command, Exit, Program};
 use crate::clock;
 use crate::config::{self, Config, ConfigProblem, Environment, Flags, ProcessEnvironment};
-use crate::gateway::{Gateway, Parts, State};
+use crate::gateway::{Gateway, LOGIN_OWNER, Parts, State};
 use crate::http::{HttpServer, Tls};
 use crate::pins::PinBook;
 use crate::process::{self, Footprint, Host, HostSettings};
@@ -78,6 +79,7 @@ pub fn main(program: Program) -> ExitCode {
         }
         Ok(Command::DemoServer) => demo_server().into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
+        Ok(Command::Login(login)) => cli::login::run(&login).into(),
         Ok(Command::Stdio(stdio)) => cli::stdio::run(&stdio, &ProcessEnvironment, &start_daemon).into(),
         Ok(Command::Connect(connect)) => {
             let (out, err) = (&mut io::stdout(), &mut io::stderr());
@@ -313,7 +315,8 @@ async fn run(
         socket: front.socket().map(Path::to_owned),
     };
     openness::say(&config.http, address.ip(), doors.socket.as_deref());
-    let (gateway, mut supervised) = start_gateway(config, opened, &host).await?;
+    let own = std::iter::once(address).chain(doors.operations).collect();
+    let (gateway, mut supervised) = start_gateway(config, opened, &host, own).await?;
     let reaper = tokio::spawn(reap_adopted(host, gateway.clone()));
     let (stop, stopped) = watch::channel(false);
     let queries = Agent::new(config.llm.clone());
@@ -356,11 +359,12 @@ async fn run(
     Ok(exit)
 }
 
-/// Starts the supervisor, usage, the audit and the gateway that they serve. Also returns what ends with the supervisor.
+/// Starts the supervisor, usage, the audit and the gateway that they serve; `own` are the addresses that are listened on. Also returns what ends with the supervisor.
 async fn start_gateway(
     config: &Config,
     opened: Opened,
     host: &Host,
+    own: Vec<SocketAddr>,
 ) -> Result<(Gateway, JoinHandle<()>), StartupError> {
     let internal = |error: &dyn std::fmt::Display| StartupError(Exit::Internal, error.to_string());
     let Opened { mut registry, keys, pins, store, applied } = opened;
@@ -368,10 +372,19 @@ async fn start_gateway(
     // A backup that stands in for the store may lack members.
     if !registry.stands_in() {
         let tenancy = keys.tenancy();
-        secrets.keep_only(|member| tenancy.member(member).is_some() || member.starts_with(SUBJECT_PREFIX));
+        let servers: HashSet<Arc<str>> = registry
+            .list()
+            .entries()
+            .iter()
+            .map(|entry| format!("{LOGIN_OWNER}{}", entry.id).into())
+            .collect();
+        secrets.keep_only(|owner| {
+            tenancy.member(owner).is_some() || owner.starts_with(SUBJECT_PREFIX) || servers.contains(owner)
+        });
     }
     let (supervisor, supervised) =
         Supervisor::start(host.clone(), config.starts).await.map_err(|error| internal(&error))?;
+    supervisor.directory().set_remote_rules(config.remotes.rules(own));
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), &State::NAMES, process_sample)
         .map_err(|error| internal(&error))?;
     let backups = Some(config.data_dir.clone());

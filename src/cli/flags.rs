@@ -10,6 +10,7 @@ use super::Exit;
 use super::ask::Ask;
 use super::connect::Connect;
 use super::import::Import;
+use super::login::Login;
 use super::stdio::Stdio;
 use crate::config::{self, Flags};
 
@@ -33,6 +34,8 @@ pub enum Command {
     DemoServer,
     /// Ask a running daemon a question.
     Ask(Ask),
+    /// Log in at a remote server of a running daemon.
+    Login(Login),
     /// Be an MCP server on stdin and stdout, by a running daemon.
     Stdio(Stdio),
     /// Put this gateway into the configuration file of a client.
@@ -94,6 +97,7 @@ where
             Subcommands::Serve(flags) => flags.into_command(None),
             Subcommands::DemoServer => Command::DemoServer,
             Subcommands::Ask(line) => line.into_command(),
+            Subcommands::Login(line) => line.into_command(),
             Subcommands::Stdio(line) => line.into_command(),
             Subcommands::Connect(line) => line.into_command(),
             Subcommands::Import(line) => line.into_command(),
@@ -131,6 +135,8 @@ enum Subcommands {
     Serve(ServeFlags),
     /// Ask a question of a running daemon; a model answers it with the servers' tools
     Ask(AskLine),
+    /// Log in at a remote server, in a browser, for a running daemon
+    Login(LoginLine),
     /// Be the MCP server of a running daemon on stdin and stdout, for clients that only start commands
     Stdio(StdioLine),
     /// Put this gateway into the configuration file of an MCP client; shows the change, and writes it with --write
@@ -203,6 +209,39 @@ struct AskLine {
     /// Say nothing but the answer
     #[arg(long, short)]
     quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The server's entry needs mcpvisor.auth with \"type\": \"login\". The daemon keeps the login, sealed, and renews\n\
+                  its tokens by itself."
+)]
+struct LoginLine {
+    /// Name of the server
+    #[arg(value_name = "NAME")]
+    server: String,
+    /// The daemon's address; without it and without --socket, the usual socket, or http://127.0.0.1:5000
+    #[arg(long, env = "MCPVISOR_URL", value_name = "URL")]
+    url: Option<String>,
+    /// The daemon's Unix socket, which needs no key
+    #[arg(long, env = "MCPVISOR_SOCKET", value_name = "FILE")]
+    socket: Option<PathBuf>,
+    /// A key of the daemon with the right to administer, where it wants one; better given as MCPVISOR_KEY
+    #[arg(long, env = "MCPVISOR_KEY", hide_env_values = true, value_name = "KEY")]
+    key: Option<String>,
+    /// Port of this machine that the browser comes back to, where the authorization server knows only one
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Paste the address that the browser ends at, for a browser on another machine
+    #[arg(long)]
+    paste: bool,
+}
+
+impl LoginLine {
+    fn into_command(self) -> Command {
+        let LoginLine { server, url, socket, key, port, paste } = self;
+        Command::Login(Login { server, url, socket, key, port, paste })
+    }
 }
 
 impl AskLine {

@@ -11,6 +11,7 @@ pub mod demo_server;
 mod exit;
 mod flags;
 pub mod import;
+pub mod login;
 pub mod stdio;
 
 use std::io::Write;

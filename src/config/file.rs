@@ -18,6 +18,7 @@ use super::tenancy;
 use super::values;
 use crate::http::{ApiAuth, Tls, TlsFiles};
 use crate::registry::AllowedServers;
+use crate::supervisor::{Allowed, Scope};
 use crate::telemetry::logging::Level;
 
 /// Settings of the file that are resolved later: paths that a flag or a variable may replace, and a default
@@ -69,6 +70,7 @@ pub(super) fn apply(
     audit(top.section("audit", problems), config, problems);
     servers(top.section("servers", problems), config, problems);
     starts(top.section("starts", problems), config, problems);
+    remotes(top.section("remotes", problems), config, problems);
     llm::read(top.section("llm", problems), &mut config.llm, &mut paths.llm_key, problems);
     log(top.section("log", problems), config, problems);
     telemetry(top.section("telemetry", problems), config, problems);
@@ -212,6 +214,22 @@ fn api(mut s: Section<'_>, base: &Path, config: &mut Config, paths: &mut Paths, 
 fn starts(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     s.count("concurrent", 1..=1_000, &mut config.starts.concurrent, problems);
     s.count("per_second", 1..=10_000, &mut config.starts.per_second, problems);
+    s.finish(problems);
+}
+
+fn remotes(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
+    const ADDRESSES: &str = "\"public\", \"any\", or an array of networks such as \"10.0.0.0/8\" and hosts such as \"*.example.org\"";
+    s.set("api_addresses", ADDRESSES, &mut config.remotes.api_addresses, problems, |value| {
+        match value.as_str() {
+            Some("public") => Some(Some(Scope::Public)),
+            Some("any") => Some(Some(Scope::Any)),
+            Some(_) => None,
+            None => {
+                texts(value, |text| text.parse::<Allowed>().ok()).map(|listed| Some(Scope::Listed(listed)))
+            }
+        }
+    });
+    s.switch("allow_link_local", &mut config.remotes.allow_link_local, problems);
     s.finish(problems);
 }
 
@@ -369,6 +387,10 @@ mod tests {
             (
                 "starts.concurrent = 1.5",
                 "starts.concurrent must be a whole number from 1 to 1000 (found 1.5)",
+            ),
+            (
+                "remotes.api_addresses = ['10.0.0.5/8']",
+                "remotes.api_addresses must be \"public\", \"any\", or an array of networks such as \"10.0.0.0/8\" and hosts such as \"*.example.org\" (found ['10.0.0.5/8'])",
             ),
             (
                 "log.level = 'loud'",

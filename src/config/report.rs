@@ -132,9 +132,11 @@ pub(super) fn run(entry: &Entry) -> String {
     let disabled = if definition.enabled() { "" } else { " (disabled)" };
     if let Some(remote) = definition.remote() {
         let (transport, address) = (remote.transport().name(), remote.shown_address());
-        return format!("remote ({transport}, {address}): not called yet by this version{disabled}");
+        return format!("remote ({transport}, {address}){disabled}");
     }
-    let Some(command) = definition.command() else { return "no command; kept, never started".to_owned() };
+    let Some(command) = definition.command() else {
+        return "neither command nor address; kept, never started".to_owned();
+    };
     let arguments = match definition.args().len() {
         0 => String::new(),
         1 => " with 1 argument".to_owned(),
@@ -181,7 +183,7 @@ mod tests {
              servers file /s.json\n             \
              git: git with 1 argument\n             \
              off\\u{1b}: x (disabled)\n             \
-             far: remote (http, http://h/): not called yet by this version\n"
+             far: remote (streamable-http, http://h/)\n"
         );
     }
 

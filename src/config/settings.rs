@@ -10,7 +10,7 @@ use crate::gateway::{GatewaySettings, Groups};
 use crate::http::Settings as HttpSettings;
 use crate::query::LlmSettings;
 use crate::registry::AllowedServers;
-use crate::supervisor::StartLimits;
+use crate::supervisor::{RemoteSettings, StartLimits};
 use crate::telemetry::logging;
 use crate::usage::Retention;
 
@@ -37,6 +37,8 @@ pub struct Config {
     pub config_root: PathBuf,
     /// Limits on starting servers.
     pub starts: StartLimits,
+    /// Addresses that remote servers may have.
+    pub remotes: RemoteSettings,
     /// The organization, its members and their plans.
     pub tenancy: Tenancy,
     /// Groups of servers, and how things of several servers are named.
@@ -74,6 +76,7 @@ impl Config {
             drain: Duration::from_secs(20),
             http: HttpSettings::default(),
             starts: StartLimits::default(),
+            remotes: RemoteSettings::default(),
             tenancy: Tenancy::default(),
             groups: Groups::default(),
             gateway: GatewaySettings::default(),

@@ -22,7 +22,6 @@ use tokio::sync::{oneshot, watch};
 use self::life::{Life, MAX_COUNTS, PLAN};
 use self::steps::{Counts, NAMES, Step, step};
 use crate::access::{KeyChange, KeyStatus, NewKey, NewKeySpec, Permissions, PlanRecord, Principal, Role};
-use crate::child::{Call, Limits, Outcome};
 use crate::clock::simulated::set_wall as set_clock;
 use crate::gateway::dispatch::{CallTerms, dispatch};
 use crate::gateway::follow::Reader;
@@ -31,6 +30,7 @@ use crate::gateway::stop::Stage;
 use crate::gateway::{LogFollower, LogNews, MemberChange, MemberRequest, while_accepted};
 use crate::long_or;
 use crate::registry::tests::{FailingStore, operator};
+use crate::upstream::{Call, Limits, Outcome};
 
 const BEGIN: u64 = 1_000_000;
 /// Effect of a question that needs no server.

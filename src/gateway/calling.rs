@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use super::dispatch::Said;
 use super::forward::{Answered, Invocation, Operation, Payload};
 use super::{Error, Gateway, Principal, ResourceReply, ToolCall, ToolReply};
-use crate::child::Call;
 use crate::jsonrpc::{RpcError, one_line, push_string};
 use crate::mcp::{self, NoResult};
 use crate::telemetry::metrics::OK;
+use crate::upstream::Call;
 
 impl Gateway {
     /// Calls a tool. A call that may have reached the child is never repeated. Dropping the future cancels the call.

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::child::Catalog;
 use crate::registry::{CatalogUpdate, RegistryHandle};
 use crate::supervisor::{CachedCatalog, Directory, PinMode};
+use crate::upstream::Catalog;
 
 /// Time to wait for further changes, so that a burst of them is one write.
 const DEBOUNCE: Duration = Duration::from_millis(500);

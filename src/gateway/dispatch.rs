@@ -9,18 +9,21 @@ use bytes::Bytes;
 use super::error::Error;
 use super::not_found;
 use super::standing::Asker;
-use crate::child::{Call, Catalog, Limits, Outcome, Stream, too_long};
 use crate::pins::Gate;
 use crate::supervisor::{
-    Admitted, CallOutcome, CallPermit, Leaving, NotAdmitted, QueuedStartView, ServerHandle, State, Status,
-    Ticket,
+    Admitted, CallOutcome, CallPermit, Cause, Leaving, NotAdmitted, QueuedStartView, ServerHandle, State,
+    Status, Ticket,
 };
+use crate::upstream::{Call, Catalog, Limits, Outcome, Refusal, Stream, too_long};
 
 /// Time after which callers are told to retry when the queue is full.
 const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// Number of failures in a row from which callers do not wait for the next start.
 const MAX_WAITED_FAILURES: u32 = 3;
+
+/// The same for a remote server, which by then is tried every 16 seconds.
+const MAX_WAITED_REMOTE_FAILURES: u32 = 6;
 
 /// Time that a call waits for a server whose last start has failed: it may soon be ready, but is more likely to fail
 /// again.
@@ -137,6 +140,11 @@ pub(super) async fn dispatch(
                     permit.end(CallOutcome::Unanswered);
                 }
                 return Err(terms.timed_out(sent));
+            }
+            Outcome::Refused(refusal) => {
+                // What a server refuses is an answer; what it fails may have been begun (R58).
+                permit.end(if refusal.unseen { CallOutcome::Answered } else { CallOutcome::Unanswered });
+                return Err(refused_by_remote(handle, *refusal));
             }
             Outcome::Gone { unsent: None } => {
                 let incarnation = permit.link().incarnation();
@@ -328,10 +336,12 @@ fn worth_waiting(
     }
     match &status.state {
         State::Disabled => return Err(Error::ServerDisabled { name: name() }),
-        State::Backoff { until, attempt, .. } if *until >= deadline || *attempt >= MAX_WAITED_FAILURES => {
+        State::Backoff { until, attempt, cause, .. }
+            if *until >= deadline || *attempt >= most_waited_failures(cause) =>
+        {
             return Err(unreachable(handle, status, false));
         }
-        State::Failed { .. } | State::Exited { .. } => {
+        State::Unauthorized { .. } | State::Failed { .. } | State::Exited { .. } => {
             return Err(unreachable(handle, status, false));
         }
         State::Idle
@@ -342,7 +352,18 @@ fn worth_waiting(
         | State::Backoff { .. } => {}
     }
     handle.demand();
-    Ok(if status.failed_starts > 0 { WaitBudget::AMoment } else { WaitBudget::ToTheDeadline })
+    let last = status.last_exit.as_ref();
+    let is_remote = last.is_some_and(|cause| matches!(cause.bare(), Cause::Remote { .. }));
+    Ok(if status.failed_starts > 0 && !is_remote { WaitBudget::AMoment } else { WaitBudget::ToTheDeadline })
+}
+
+/// Returns the number of failures in a row from which callers do not wait for the next start. What is elsewhere is started
+/// elsewhere, and may take its time for that (R58).
+fn most_waited_failures(cause: &Cause) -> u32 {
+    match cause.bare() {
+        Cause::Remote { .. } => MAX_WAITED_REMOTE_FAILURES,
+        _ => MAX_WAITED_FAILURES,
+    }
 }
 
 /// Returns the error for a call whose pool ended before a child had it.
@@ -397,6 +418,10 @@ pub(super) fn unreachable(handle: &ServerHandle, status: &Arc<Status>, in_flight
             );
             (text, Some(wait))
         }
+        State::Unauthorized { cause, until } => {
+            let wait = until.saturating_duration_since(Instant::now());
+            (format!("Server '{name}' {cause}"), Some(wait))
+        }
         State::Failed { cause } => (format!("Server '{name}' {cause}"), None),
         State::Exited { cause } => {
             (format!("Server '{name}' is not running: it {cause} and is not to be restarted"), None)
@@ -419,6 +444,19 @@ pub(super) fn unreachable(handle: &ServerHandle, status: &Arc<Status>, in_flight
         reason.push_str(&format!("; its log: GET /v1/mcps/{}/logs", handle.id()));
     }
     Error::Unreachable { reason, in_flight, retry_after, status: Some(status.clone()) }
+}
+
+/// Returns the error for a call that a remote server refused or failed. Its 401 and 403 are never the gateway's own: a
+/// client would begin to log in here (R18).
+fn refused_by_remote(handle: &ServerHandle, refusal: Refusal) -> Error {
+    let Refusal { sentence, unseen, too_large, pause } = refusal;
+    let name = handle.name();
+    if too_large {
+        return Error::RequestTooLarge { name: name.to_string() };
+    }
+    let known = if unseen { "" } else { "; it may or may not have been carried out" };
+    let reason = format!("Server '{name}' {sentence}{known}");
+    Error::Unreachable { reason, in_flight: !unseen, retry_after: pause, status: Some(handle.status()) }
 }
 
 /// Returns the error for a call that was lost with its child. Waits briefly for the cause of the child's end, which

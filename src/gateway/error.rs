@@ -34,8 +34,8 @@ pub enum Error {
         /// Name of the server.
         name: String,
     },
-    /// The definition has no command (it names an address instead): it is kept and listed, never started.
-    #[error("Server '{name}' has no command: remote servers are not called yet by this version")]
+    /// The definition names neither a command nor an address: it is kept and listed, never started.
+    #[error("Server '{name}' names neither a command nor an address")]
     NoCommand {
         /// Name of the server.
         name: String,
@@ -127,6 +127,12 @@ pub enum Error {
         /// Status of the server when the call failed; `None` if it is unknown.
         status: Option<Arc<Status>>,
     },
+    /// The request is larger than the remote server takes.
+    #[error("The request is larger than server '{name}' takes")]
+    RequestTooLarge {
+        /// Name of the server.
+        name: String,
+    },
     /// The server did not answer its last calls: further ones are refused for a while.
     #[error("Server '{name}' did not answer its last calls; calls are refused for another {:.1} s", retry_after.as_secs_f32())]
     BreakerOpen {
@@ -162,6 +168,14 @@ pub enum Error {
         name: String,
         /// Maximum number of pools.
         limit: usize,
+    },
+    /// Nobody could log in to the remote server.
+    #[error("Server '{name}' {reason}")]
+    LoginFailed {
+        /// Name of the server.
+        name: String,
+        /// What is wrong, as the continuation of the server's name.
+        reason: String,
     },
     /// The server needs a secret of the principal that it has not stored.
     #[error(
@@ -236,10 +250,12 @@ impl Error {
             Error::InputRequired => of_server("input_required", Retry::Pointless),
             Error::BadReply { .. } => of_server("bad_reply", Retry::OutcomeUnknown),
             Error::Unreachable { in_flight, .. } => of_server("unreachable", unless_in_flight(*in_flight)),
+            Error::RequestTooLarge { .. } => of_caller("request_too_large", Retry::Pointless),
             Error::BreakerOpen { .. } => of_server("breaker_open", Retry::Safe),
             Error::TimedOut { in_flight, .. } => of_server("timed_out", unless_in_flight(*in_flight)),
             Error::Overloaded { .. } => of_gateway("overloaded"),
             Error::TooManyPools { .. } => of_gateway("too_many_pools"),
+            Error::LoginFailed { .. } => of_server("login_failed", Retry::Safe),
             Error::SecretMissing { .. } => of_caller("secret_missing", Retry::Safe),
             Error::SecretNotFound => of_caller("secret_not_found", Retry::Pointless),
             Error::ShuttingDown => of_gateway("shutting_down"),

@@ -8,8 +8,8 @@ use super::standing::{present, refused};
 use super::stop::Stage;
 use super::{Error, Principal, ServerEntry, check_permitted};
 use crate::access::Right;
-use crate::child::LogLine;
 use crate::supervisor::{ServerHandle, Status};
+use crate::upstream::LogLine;
 
 /// Maximum number of lines handed over at once.
 const BATCH: usize = 64;

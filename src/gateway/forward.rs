@@ -9,10 +9,10 @@ use super::keychange::calls_at_once;
 use super::standing::{Asker, check_invokes, present};
 use super::{Error, Gateway, Principal, ServerEntry, check_runs};
 use crate::access::CallOfKey;
-use crate::child::{Call, Limits};
 use crate::mcp::method;
 use crate::supervisor::ServerHandle;
 use crate::telemetry::metrics::{Kind, OK};
+use crate::upstream::{Call, Limits};
 
 /// Operation that a caller asks of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use super::dispatch::pool_ended;
 use super::standing::present;
 use super::{Error, Gateway, Principal, ServerEntry};
 use crate::access::ClientSession;
-use crate::child::Notification;
 use crate::mcp::Era;
 use crate::supervisor::{EraChoice, Isolation, PoolKey, PoolRefused, ServerHandle, Supervisor};
+use crate::upstream::Notification;
 
 impl Gateway {
     /// Returns the handle that a caller's requests to a server go to. For a shared server this is one comparison more than

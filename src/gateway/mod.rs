@@ -15,6 +15,7 @@ mod groups;
 mod isolation;
 mod keychange;
 mod keys;
+mod logins;
 mod members;
 mod readiness;
 mod relay;
@@ -63,6 +64,7 @@ pub use self::groups::{Group, Groups, Naming, SEARCH_TOOLS, Search};
 pub use self::isolation::ClientScope;
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView};
+pub use self::logins::LOGIN_OWNER;
 pub use self::members::PlanView;
 pub use self::relay::{Announcements, Asked, ClientRequest, News, Relayed, ServerOffer, ToolFacts};
 pub use self::standing::while_accepted;
@@ -79,10 +81,6 @@ pub use crate::audit::{
     AuditEntry, AuditHandle, AuditQuery, AuditSettings, EntryKind, Error as AuditError, Outcome,
     told_of_change, told_of_definition,
 };
-pub use crate::child::{
-    Catalog, ClientPort, CounterReading, Disposition, Event, Exchange, Interest, Interests, LogLine,
-    PushedRequest, Resource, Stream, Tool, are_known,
-};
 pub use crate::facts::{ErrorFacts, Fault, Retry};
 pub use crate::mcp::ToolDigest;
 pub use crate::mcp::translate::PrefixRule;
@@ -95,9 +93,14 @@ pub use crate::registry::{
 };
 pub use crate::supervisor::{
     BreakerState, CRASH_LOOP, Cause, Definition, OWN_MEMBER, PinMode, PoolSums, Problem, QueuedStartView,
-    ReplicaView, ServerInfo, State, Status, Update, Usage, on_the_wall, parse_duration,
+    Remote, ReplicaView, ServerInfo, State, Status, Update, Usage, on_the_wall, parse_duration,
 };
+pub use crate::supervisor::{LoginBegun, LoginFinish};
 pub use crate::telemetry::metrics::Deprecated;
+pub use crate::upstream::{
+    Catalog, ClientPort, CounterReading, Disposition, Event, Exchange, Interest, Interests, LogLine,
+    PushedRequest, Resource, Stream, Tool, are_known,
+};
 pub use crate::usage::{
     Bucket, CallStats, Error as UsageError, Granularity, HistoryQuery, Period, QuotaOf, Span, Traffic,
     Usage as UsageReport, UsageOf,
@@ -183,6 +186,7 @@ impl Gateway {
         let Parts { registry, applied, groups, pins, keys, secrets, accounting, audit, supervisor, metrics } =
             parts;
         let book = secrets.clone();
+        supervisor.directory().keep_logins_in(Arc::new(logins::LoginsInBook(secrets.clone())));
         supervisor.directory().find_secrets_by(Box::new(move |member, name| book.get(member, name)));
         for (path, applied) in applied {
             audit.note(entry_of_file(&path, &applied, &registry.list()));
@@ -334,6 +338,7 @@ impl Follower {
             id: entry.id.clone(),
             name: entry.name.clone(),
             definition: entry.definition.clone(),
+            is_of_api: entry.origin == registry::Origin::Api,
             remembered: catalog_cache.of(entry),
         });
         self.supervisor.apply(specs.collect());
@@ -377,9 +382,9 @@ fn not_found(name: &str) -> Error {
 
 fn check_runs(entry: &ServerEntry) -> Result<(), Error> {
     let name = || entry.name.to_string();
-    // The fault of an entry is more informative than its missing command.
+    // The fault of an entry is more informative than that it names nothing.
     let is_faulty = entry.definition.fault().is_some();
-    if entry.definition.command().is_none() && !is_faulty {
+    if !entry.definition.has_target() && !is_faulty {
         return Err(Error::NoCommand { name: name() });
     }
     if entry.definition.enabled() { Ok(()) } else { Err(Error::ServerDisabled { name: name() }) }

@@ -13,12 +13,12 @@ use super::isolation::concerns;
 use super::standing::{check_invokes, present, refused};
 use super::stop::Stage;
 use super::{Error, Gateway, LogEnd, Principal, check_permitted};
-use crate::child::{Call, Catalog, Exchange, Interests, Notification};
 use crate::jsonrpc::RpcError;
 use crate::mcp::translate::{Envelope, HeaderParam, Reply, may_be_error};
 use crate::registry::{ServerEntry, ServerList};
 use crate::supervisor::{ServerHandle, ServerInfo};
 use crate::telemetry::metrics::OK;
+use crate::upstream::{Call, Catalog, Exchange, Interests, Notification};
 
 /// Kind of request that an MCP client may make of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct ClientRequest {
     /// The members of `params._meta`.
     pub envelope: Box<Envelope>,
     /// The client's part in it; `None` if it waits for the answer only.
-    pub exchange: Option<Box<Exchange>>,
+    pub exchange: Option<Arc<Exchange>>,
     /// Deadline that nothing extends; `None` for the server's.
     pub timeout: Option<Duration>,
 }

@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::child::CounterReading;
 use crate::pins::PinCounts;
 use crate::supervisor::{BreakerState, ServerHandle, Status, Usage};
 use crate::telemetry::metrics::Snapshot;
+use crate::upstream::CounterReading;
 use crate::usage::Meter;
 
 /// Counters of a server.

@@ -10,9 +10,9 @@ use super::standing::{self, require, while_accepted};
 use super::view::ServerView;
 use super::{Error, Gateway, check_permitted, check_runs, not_found, scraping};
 use crate::access::{Principal, Right};
-use crate::child::{Catalog, LogLine};
 use crate::registry::ServerEntry;
 use crate::supervisor::{ServerHandle, Usage};
+use crate::upstream::{Catalog, LogLine};
 
 impl Gateway {
     /// Returns the servers that a caller may use, in the order they were made.

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::child::{Catalog, CounterReading};
 use crate::pins::ToolPins;
 use crate::supervisor::{BreakerState, Definition, PoolSums, Status};
+use crate::upstream::{Catalog, CounterReading};
 use crate::usage::Traffic;
 
 /// Snapshot of a server, for display, taken without asking its children.

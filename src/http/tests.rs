@@ -43,9 +43,11 @@ pub(super) fn every_error() -> Vec<Error> {
         Error::BadReply { reason: text() },
         Error::Unreachable { reason: text(), in_flight: false, retry_after: None, status: None },
         Error::BreakerOpen { name: "x".into(), retry_after: wait },
+        Error::RequestTooLarge { name: "x".into() },
         Error::TimedOut { after: wait, in_flight: true, meanwhile: None },
         Error::Overloaded { retry_after: wait },
         Error::TooManyPools { name: "x".into(), limit: 1 },
+        Error::LoginFailed { name: "x".into(), reason: text() },
         Error::SecretMissing { name: "x".into(), secret: "TOKEN".into() },
         Error::SecretNotFound,
         Error::ShuttingDown,
@@ -145,9 +147,11 @@ fn is_listed(error: &Error) {
         | Error::BadReply { .. }
         | Error::Unreachable { .. }
         | Error::BreakerOpen { .. }
+        | Error::RequestTooLarge { .. }
         | Error::TimedOut { .. }
         | Error::Overloaded { .. }
         | Error::TooManyPools { .. }
+        | Error::LoginFailed { .. }
         | Error::SecretMissing { .. }
         | Error::SecretNotFound
         | Error::ShuttingDown

@@ -114,6 +114,27 @@ pub fn classify(frame: &Bytes) -> Incoming {
     }
 }
 
+/// Reads the answer to a request that was made in an exchange of its own, so that nobody need know its id: errors come with
+/// `null`, with a text of the server's or without an id at all. Returns the id as well, `None` if it is none of ours. An
+/// array of one message stands for the message. `None` if it is no answer.
+pub fn lone_answer(frame: &Bytes) -> Option<(Option<u64>, Result<Bytes, RpcError>)> {
+    let slice = |raw: &RawValue| frame.slice_ref(raw.get().as_bytes());
+    if frame.starts_with(b"[") {
+        let [only] = serde_json::from_slice::<[&RawValue; 1]>(frame).ok()?;
+        return only.get().starts_with('{').then(|| lone_answer(&slice(only)))?;
+    }
+    let envelope = frame.starts_with(b"{").then(|| serde_json::from_slice::<Envelope<'_>>(frame).ok())??;
+    if envelope.method.is_some() {
+        return None;
+    }
+    let id = envelope.id.and_then(|id| own_id(id.get()));
+    match (envelope.result, envelope.error) {
+        (_, Some(error)) if error.get() != "null" => Some((id, Err(read_error(error, &slice)))),
+        (Some(result), _) => Some((id, Ok(slice(result)))),
+        (None, _) => None,
+    }
+}
+
 /// Reads the id that we gave a request, as a peer may write it: as the number, as text, or as a number
 /// without a fraction. `id` is raw JSON; `None` if it is none of these.
 pub fn own_id(id: &str) -> Option<u64> {

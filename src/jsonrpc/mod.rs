@@ -13,7 +13,7 @@ pub use depth::{MAX_DEPTH, too_deep};
 pub use framing::{Framer, Line, Oversize, TooLong};
 pub use mending::{Mended, mend};
 pub use message::{
-    Incoming, RpcError, classify, one_line, own_id, present, push_error, push_notification, push_request,
-    push_result, push_string,
+    Incoming, RpcError, classify, lone_answer, one_line, own_id, present, push_error, push_notification,
+    push_request, push_result, push_string,
 };
 pub use too_long::id_of_answer;

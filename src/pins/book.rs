@@ -7,9 +7,9 @@ use dashmap::DashMap;
 
 use super::error::Error;
 use super::{Gate, PinState, Pins, ToolPins, digest_of};
-use crate::child::Catalog;
 use crate::mcp::ToolDigest;
 use crate::supervisor::PinMode;
+use crate::upstream::Catalog;
 
 /// Pins in force by server id. Cheap to clone.
 #[derive(Clone, Default)]

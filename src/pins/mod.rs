@@ -17,9 +17,9 @@ pub(crate) use self::book::PinCounts;
 pub use self::book::{Approval, PinBook};
 pub use self::diff::Difference;
 pub use self::error::Error;
-use crate::child::{Catalog, Tool};
 use crate::mcp::ToolDigest;
 use crate::supervisor::PinMode;
+use crate::upstream::{Catalog, Tool};
 
 /// Tools of a server as they were approved, by name.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

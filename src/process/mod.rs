@@ -47,7 +47,7 @@ pub use orphans::OrphanReading;
 pub use own::{OwnChild, spawn_own};
 pub use peer::{Holder, PeerSocket, holder_by_credentials, peer_socket};
 pub use reference::{Malformed, Reference, check_references, is_variable, references, sole_reference};
-pub use secret::{Secret, read_secret_file, unresolved};
+pub use secret::{Secret, read_secret_file, resolve_text, unresolved};
 pub use spawn::{Pipes, unread};
 pub use stop_sequence::{Exit, ExitReport, Process, StopSequence};
 pub use too_large::hold_too_large;

@@ -25,7 +25,7 @@ impl Secret {
     }
 
     /// Returns the text itself, for its intended recipient only.
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -85,6 +85,25 @@ pub(super) fn resolve(
 pub fn unresolved(place: &str, value: &str, variables: impl Fn(&str) -> Option<OsString>) -> Option<String> {
     // What a principal has stored is known for each of its children only.
     resolve(place, value, variables, |_| Some(String::new())).err().map(|error| error.to_string())
+}
+
+/// Replaces every reference in a text that no process gets, such as the value of a header. `own` looks up variables before
+/// the daemon's environment does, `secrets` what the principal has stored.
+///
+/// # Errors
+/// As at a spawn: names the place and the reference, never a value.
+pub fn resolve_text(
+    place: &str,
+    value: &str,
+    own: impl Fn(&str) -> Option<String>,
+    secrets: &[(String, Secret)],
+) -> Result<Secret, SpawnError> {
+    let variables = |name: &str| own(name).map(OsString::from).or_else(|| std::env::var_os(name));
+    let stored = |name: &str| {
+        let found = secrets.iter().find(|(known, _)| known == name);
+        found.map(|(_, secret)| secret.expose().to_owned())
+    };
+    resolve(place, value, variables, stored)
 }
 
 /// Reason that a reference cannot be replaced.

@@ -82,8 +82,8 @@ fn refuse(reason: String) -> Result<(), Error> {
 }
 
 fn check_command(commands: &[String], definition: &Definition) -> Result<(), String> {
-    // A definition without a command is kept and never started.
-    let Some(command) = definition.command() else { return Ok(()) };
+    // Where a remote server may be is said elsewhere (remotes.api_addresses).
+    let Some(command) = definition.command() else { return check_remote(definition) };
     if !commands.iter().any(|allowed| allowed == command) {
         return Err(format!("the command '{}' is not in the list", command.escape_debug()));
     }
@@ -93,6 +93,14 @@ fn check_command(commands: &[String], definition: &Definition) -> Result<(), Str
     let mut names = definition.env().iter().map(|(name, _)| name);
     match names.find(|name| loads_anything(name)) {
         Some(name) => Err(format!("the variable '{}' changes what is run", name.escape_debug())),
+        None => Ok(()),
+    }
+}
+
+/// A remote server gets what its address and its headers refer to, so that may be nothing of the daemon's.
+fn check_remote(definition: &Definition) -> Result<(), String> {
+    match definition.remote_references().next() {
+        Some(place) => Err(format!("{place} refers to the daemon's environment or files")),
         None => Ok(()),
     }
 }

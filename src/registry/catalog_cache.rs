@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::list::ServerEntry;
-use crate::child::Catalog;
 use crate::mcp::ListKind;
 use crate::supervisor::{CachedCatalog, Definition, ServerInfo, ToldInfo};
 use crate::text::hex;
+use crate::upstream::Catalog;
 
 /// Announcement of a server's child that is to be stored.
 pub struct CatalogUpdate {
@@ -101,8 +101,12 @@ fn fingerprint(definition: &Definition) -> String {
     let mut env = definition.env().to_vec();
     env.sort();
     let parts = (definition.command(), definition.args(), env, definition.cwd());
-    // Strings always have a text.
-    hex(&Sha256::digest(serde_json::to_vec(&parts).unwrap_or_default()))
+    // Strings always have a text. That of a server with a command is as it was before there were others.
+    let text = match definition.remote() {
+        None => serde_json::to_vec(&parts),
+        Some(remote) => serde_json::to_vec(&(parts, remote.identity())),
+    };
+    hex(&Sha256::digest(text.unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -17,10 +17,10 @@ use super::file::ServersFile;
 use super::list::{ServerEntry, ServerList};
 use super::{Announce, Applied, Reach, Registry, Reloaded, Revocation, Revoke};
 use crate::access::{KeyChange, NewKey, NewKeySpec, Principal, Right, Tenancy};
-use crate::child::Catalog;
 use crate::clock;
 use crate::pins::Approval;
 use crate::store::StoreDegraded;
+use crate::upstream::Catalog;
 
 /// Maximum number of changes that wait. Further callers wait for a place, each within its own request.
 const QUEUE: usize = 64;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::error::Error;
 use super::list::ServerEntry;
 use super::{Registry, now, registry_store, stored};
-use crate::child::Catalog;
 use crate::pins::{Approval, Pins};
 use crate::supervisor::PinMode;
 use crate::unix_time;
+use crate::upstream::Catalog;
 
 /// Maximum number of changed tools that one comparison logs with a line each.
 const LINES: usize = 20;

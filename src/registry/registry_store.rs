@@ -186,10 +186,9 @@ fn read_server(key: &[u8], value: &[u8]) -> Result<Arc<ServerEntry>, StoreError>
     let stored: StoredServer<'static> = decode(key, value)?;
     let (raw, faults) = (stored.definition.into_owned(), stored.faults);
     let definition = if faults.is_empty() {
-        Definition::parse_kept(raw).map_err(|problems| {
-            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            StoreError::Corrupt { what: format!("the server '{}'", stored.name), reason: problems.join(", ") }
-        })?
+        // An earlier version may have taken what this one cannot use: that costs this server and no other.
+        let problems = |problems| Definition::quarantined(raw.clone(), problems);
+        Definition::parse_kept(raw.clone()).unwrap_or_else(problems)
     } else {
         let problem = |(path, reason)| Problem { path, reason };
         Definition::quarantined(raw, faults.into_iter().map(problem).collect())

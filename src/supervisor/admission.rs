@@ -16,7 +16,7 @@ use super::breaker::{Breaker, BreakerPass, BreakerState};
 use super::fair_queue::{FairQueue, Pushed};
 use super::fleet::Load;
 use super::policy::Policy;
-use crate::child::Link;
+use crate::upstream::Link;
 
 /// Reason why a call was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,6 +29,23 @@ pub(super) const RECOVERED_AFTER: Duration = Duration::from_secs(60);
 /// Delay before the next attempt of a server that cannot be started as it is defined.
 pub(super) const RECHECK: Duration = Duration::from_secs(300);
 
+/// Time for which credentials that were refused are not sent again while they are the same (remote-upstreams, R16).
+pub(super) const SAME_CREDENTIALS: Duration = Duration::from_secs(24 * 3600);
+/// Delays before the next attempt of a server that refuses the credentials; the last one stays (R16).
+const AFTER_REFUSALS: [Duration; 5] = [
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(15 * 60),
+    Duration::from_secs(3600),
+    Duration::from_secs(4 * 3600),
+    SAME_CREDENTIALS,
+];
+
+/// Returns the delay after this many refusals of the credentials in a row (1 is the first).
+pub(super) fn after_refusals(refusals: u32) -> Duration {
+    let step = usize::try_from(refusals.saturating_sub(1)).unwrap_or(usize::MAX);
+    AFTER_REFUSALS[step.min(AFTER_REFUSALS.len() - 1)]
+}
+
 /// Returns the delay after this many failures in a row (1 is the first), spread by `jitter` in `0..1`.
 /// `futile` selects the longest delay: trying again soon is known not to help.
 pub(super) fn delay(failures: u32, futile: bool, jitter: f64) -> Duration {
@@ -49,6 +66,12 @@ mod tests {
         let seconds: Vec<u64> = (1..=12).map(|n| delay(n, false, 0.5).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 300, 300]);
         assert_eq!([0.0, 0.5, 1.0].map(|jitter| delay(1, true, jitter).as_secs()), [300, 375, 450]);
+    }
+
+    #[test]
+    fn who_refuses_credentials_is_asked_ever_more_seldom_and_at_last_once_a_day() {
+        let hours: Vec<f64> = (1..=7).map(|n| after_refusals(n).as_secs_f64() / 3600.0).collect();
+        assert_eq!(hours, [5.0 / 60.0, 0.25, 1.0, 4.0, 24.0, 24.0, 24.0]);
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
-use super::policy::{Isolation, OWN_MEMBER, Policy, parse_policy};
-use super::problem::{Problem, Problems};
+use super::policy::{Isolation, OF_PROCESSES, OF_REMOTES, OWN_MEMBER, Policy, parse_policy};
+use super::problem::{Problem, Problems, kind_of};
 use super::remote::{Remote, Transport};
-use crate::child::PoolKey;
 use crate::process::{self, Reference};
+use crate::upstream::PoolKey;
+use crate::upstream::http::AuthChoice;
 
 /// A checked server definition. `raw` is the entry as it was written, with unknown members and order; the
 /// typed members are read from it.
@@ -62,7 +63,7 @@ impl Definition {
     /// Reads as much of an entry as possible and collects its problems.
     fn look_at(raw: Map<String, Value>, references: bool) -> (Definition, Vec<Problem>) {
         let mut problems = Problems::default();
-        let remote = Remote::read(&raw);
+        let remote = Remote::read(&raw, &mut problems);
         let command = command(&raw, remote.is_some(), &mut problems);
         let args = string_array(&raw, "args", &mut problems);
         let env = string_map(&raw, "env", &mut problems);
@@ -72,9 +73,23 @@ impl Definition {
             Some(Value::Object(own)) => parse_policy(own, &mut problems),
             Some(_) => problems.add(OWN_MEMBER, "must be an object").unwrap_or_default(),
         };
+        let mut policy = policy;
+        if let Some(own) = raw.get(OWN_MEMBER).and_then(Value::as_object) {
+            check_kind(own, command.is_none() && remote.is_some(), &mut problems);
+        }
+        if let Some(remote) = remote.as_ref().filter(|_| command.is_none()) {
+            policy.be_remote(raw.get(OWN_MEMBER));
+            if remote.transport() == Transport::WebSocket {
+                problems
+                    .add::<()>("url", "is of a WebSocket, which is not supported: use an https:// address");
+            }
+        }
         let enabled = switched_on(&raw, &mut problems);
         let none = Vec::new();
-        let secrets = secrets_of(&env);
+        let values = env.iter().map(|(_, value)| value.as_str());
+        let headers =
+            remote.iter().flat_map(|remote| remote.headers().iter().map(|(_, value)| value.as_str()));
+        let secrets = secrets_of(values.chain(headers));
         let definition =
             Definition { raw, command, args, env, secrets, cwd, enabled, policy, remote, problems: none };
         if references {
@@ -90,9 +105,10 @@ impl Definition {
             }
             let is_secret = |reference: &Reference<'_>| matches!(reference, Reference::Principal(_));
             let Some(secret) = process::references(text).find(is_secret) else { continue };
-            if !place.starts_with("env.") {
-                let reason =
-                    format!("refers to {secret}: only values of env may refer to a principal's secret");
+            if !place.starts_with("env.") && !place.starts_with("headers.") {
+                let reason = format!(
+                    "refers to {secret}: only values of env and of headers may refer to a principal's secret"
+                );
                 problems.add::<()>(&place, &reason);
             } else if self.policy.isolation != Isolation::PerPrincipal {
                 let reason = format!(
@@ -123,7 +139,22 @@ impl Definition {
         let args = self.args.iter().enumerate().map(|(at, text)| (format!("args[{at}]"), text.as_str()));
         let env = self.env.iter().map(|(name, text)| (format!("env.{name}"), text.as_str()));
         let cwd = self.cwd.iter().map(|text| ("cwd".to_owned(), text.as_str()));
-        env.chain(command).chain(args).chain(cwd)
+        let remote = self.remote().into_iter().flat_map(|remote| {
+            let headers = remote.headers().iter();
+            let headers = headers.map(|(name, text)| (format!("headers.{name}"), text.as_str()));
+            std::iter::once(("url".to_owned(), remote.address())).chain(headers)
+        });
+        let auth = self.policy.auth.iter().flat_map(AuthChoice::texts);
+        let credentials = auth.map(|(place, text)| (place.to_owned(), text));
+        env.chain(command).chain(args).chain(cwd).chain(remote).chain(credentials)
+    }
+
+    /// Returns the places of the address, the headers and the variables of a remote server that refer to something of the
+    /// daemon's: its environment, or a file.
+    pub fn remote_references(&self) -> impl Iterator<Item = String> {
+        let is_ours = |reference: Reference<'_>| !matches!(reference, Reference::Principal(_));
+        let texts = self.texts().filter(|_| self.remote().is_some());
+        texts.filter(move |(_, text)| process::references(text).any(is_ours)).map(|(place, _)| place)
     }
 
     /// Returns the program to run; `None` for an entry without a command, which is kept but never started.
@@ -151,13 +182,10 @@ impl Definition {
     }
 
     /// Returns why nothing runs, where the state does not say that already; `None` if the entry has a
-    /// command.
+    /// command or an address.
     pub fn idle_reason(&self) -> Option<&'static str> {
-        match (self.remote(), &self.command) {
-            (Some(_), _) => Some("remote servers are not called yet by this version"),
-            (None, None) => Some("it names neither a command nor an address"),
-            (None, Some(_)) => None,
-        }
+        let is_nowhere = self.remote.is_none() && self.command.is_none();
+        is_nowhere.then_some("it names neither a command nor an address")
     }
 
     /// Returns the problems of a quarantined definition; empty for any other.
@@ -231,6 +259,7 @@ impl Definition {
             env
         };
         self.command == other.command
+            && self.remote == other.remote
             && self.args == other.args
             && self.cwd == other.cwd
             && sorted(self) == sorted(other)
@@ -253,14 +282,19 @@ impl Definition {
         }
     }
 
-    /// Reports whether the server may run: it is switched on, has a command and has no problems.
+    /// Reports whether the server may run: it is switched on, has a command or an address and has no problems.
     pub fn runs(&self) -> bool {
-        self.enabled && self.command.is_some() && self.problems.is_empty()
+        self.enabled && self.has_target() && self.problems.is_empty()
     }
 
-    /// Reports whether the server counts as active: it is switched on and has either a command or problems.
+    /// Reports whether the server counts as active: it is switched on and has a command, an address or problems.
     pub fn is_active(&self) -> bool {
-        self.enabled && (self.command.is_some() || !self.problems.is_empty())
+        self.enabled && (self.has_target() || !self.problems.is_empty())
+    }
+
+    /// Reports whether it names something to run or to connect to.
+    pub fn has_target(&self) -> bool {
+        self.command.is_some() || self.remote.is_some()
     }
 
     /// Returns the entry's `description`; `None` if it is not a string.
@@ -274,10 +308,21 @@ impl Definition {
     }
 }
 
-/// Returns the names of the secrets that variables refer to, each once.
-fn secrets_of(env: &[(String, String)]) -> Vec<String> {
+/// Records the settings that make no sense for a server of this kind.
+fn check_kind(own: &Map<String, Value>, is_remote: bool, problems: &mut Problems) {
+    let (foreign, reason) = match is_remote {
+        true => (&OF_PROCESSES[..], "is for servers that are processes, and this one has a url"),
+        false => (&OF_REMOTES[..], "is for remote servers, and this one has a command"),
+    };
+    for member in own.keys().filter(|member| foreign.contains(&member.as_str())) {
+        problems.add::<()>(&format!("{OWN_MEMBER}.{member}"), reason);
+    }
+}
+
+/// Returns the names of the secrets that values refer to, each once.
+fn secrets_of<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for reference in env.iter().flat_map(|(_, value)| process::references(value)) {
+    for reference in values.flat_map(process::references) {
         if let Reference::Principal(name) = reference
             && !names.iter().any(|known| known == name)
         {
@@ -310,22 +355,14 @@ fn command(raw: &Map<String, Value>, is_remote: bool, problems: &mut Problems) -
             if is_remote { None } else { problems.add("command", "must not be empty") }
         }
         Some(Value::String(text)) if text.contains('\0') => problems.add("command", "must not contain NUL"),
+        Some(Value::String(_)) if is_remote => {
+            let reason = "is there beside an address: keep the one that is meant";
+            problems.add("command", reason)
+        }
         Some(Value::String(text)) => Some(text.clone()),
         Some(Value::Null) | None if named => None,
         Some(Value::Null) | None => problems.add("command", "is required: the program to run"),
         Some(_) => problems.add("command", "must be a string"),
-    }
-}
-
-/// Returns the kind of a value, for a message that must not show the value.
-pub fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
     }
 }
 
@@ -470,7 +507,7 @@ mod tests {
             [
                 format!("env.A refers to ${{principal:T}}, {needs}"),
                 format!("env.B refers to ${{principal:U}}, {needs}"),
-                "args[0] refers to ${principal:T}: only values of env may refer to a principal's secret"
+                "args[0] refers to ${principal:T}: only values of env and of headers may refer to a principal's secret"
                     .to_owned(),
             ]
         );
@@ -558,14 +595,18 @@ mod tests {
     }
 
     #[test]
-    fn a_url_entry_is_kept_without_a_command() {
+    fn an_entry_with_an_address_is_a_remote_server_and_one_with_both_is_refused() {
         let definition = parse(json!({"url": "http://localhost:1/mcp"})).expect("valid");
         assert_eq!(definition.command(), None);
-        assert_eq!((definition.transport().name(), definition.is_active()), ("http", false));
+        assert_eq!((definition.transport().name(), definition.is_active()), ("streamable-http", true));
+        assert!(definition.runs() && definition.idle_reason().is_none());
         let empty = parse(json!({"command": "", "serverUrl": "http://h/sse"})).expect("valid");
         assert_eq!((empty.command(), empty.transport().name()), (None, "sse"));
-        let both = parse(json!({"command": "x", "url": "http://h/"})).expect("valid");
-        assert_eq!((both.transport().name(), both.remote()), ("stdio", None));
+        let both =
+            parse(json!({"command": "x", "url": "http://h/"})).expect_err("which of them is not known");
+        assert_eq!(both, ["command is there beside an address: keep the one that is meant"]);
+        let socket = parse(json!({"url": "wss://h/"})).expect_err("not supported");
+        assert!(socket[0].starts_with("url is of a WebSocket, which is not supported"), "{socket:?}");
     }
 
     #[test]

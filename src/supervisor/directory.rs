@@ -9,9 +9,10 @@ use tokio::sync::broadcast;
 use super::handle::ServerHandle;
 use super::policy::StartMode;
 use super::server_spec::ServerSpec;
-use super::shared_hooks::{Demand, Secrets, SharedHooks};
+use super::shared_hooks::{Demand, RemoteRules, Secrets, SharedHooks};
 use super::status::State;
-use crate::child::Notification;
+use crate::upstream::Notification;
+use crate::upstream::http::LoginStore;
 
 /// All servers by id. Cheap to clone. No guard of the map is ever held across an await.
 #[derive(Clone, Default)]
@@ -70,12 +71,24 @@ impl Directory {
                 self.surroundings.clone(),
             ))
         };
-        self.servers.entry(spec.id.clone()).or_insert_with(make).clone()
+        let handle = self.servers.entry(spec.id.clone()).or_insert_with(make).clone();
+        handle.set_of_api(spec.is_of_api);
+        handle
     }
 
     /// Sets the finder of what members have stored for their children; only the first call counts.
     pub fn find_secrets_by(&self, secrets: Secrets) {
         self.surroundings.find_secrets_by(secrets);
+    }
+
+    /// Sets the store of logins at remote servers; only the first call counts, before the first server.
+    pub fn keep_logins_in(&self, store: Arc<dyn LoginStore>) {
+        self.surroundings.keep_logins_in(store);
+    }
+
+    /// Sets which addresses remote servers may have; only the first call counts, before the first server.
+    pub fn set_remote_rules(&self, rules: RemoteRules) {
+        self.surroundings.set_remote_rules(rules);
     }
 
     pub(super) fn remove(&self, id: &str) {

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -17,12 +17,13 @@ use super::policy::{EraChoice, Policy};
 use super::pools::{Found, PoolRefused, PoolSums, Pools};
 use super::shared_hooks::{FleetId, SharedHooks};
 use super::status::{ReplicaView, ServerInfo, State, Status, Update};
-use crate::child::{
-    Catalog, CatalogSlot, Counters, Interests, Link, Notices, Notification, PoolKey, ServerLog, Sharing,
-};
 use crate::clock;
 use crate::mcp::Era;
 use crate::process::{Secret, TreeView};
+use crate::upstream::http::{AddressRules, LoginDesk};
+use crate::upstream::{
+    Catalog, CatalogSlot, Counters, Interests, Link, Notices, Notification, PoolKey, ServerLog, Sharing,
+};
 
 /// State, lists and call admission of one server, or of one of its pools.
 pub struct ServerHandle {
@@ -51,6 +52,10 @@ pub struct ServerHandle {
     children: Arc<AtomicU64>,
     /// `true` if the server was asked for since it was last told to rest.
     asked: AtomicBool,
+    /// `true` if the server was defined through an API.
+    is_of_api: Arc<AtomicBool>,
+    /// Where people log in, if it is a remote server.
+    logins: OnceLock<Arc<LoginDesk>>,
     surroundings: Arc<SharedHooks>,
 }
 
@@ -107,6 +112,14 @@ struct ReplicaEntry {
     status: Status,
 }
 
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        if let Some(logins) = self.logins.get() {
+            logins.close();
+        }
+    }
+}
+
 impl ServerHandle {
     pub(super) fn new(
         id: Arc<str>,
@@ -148,6 +161,8 @@ impl ServerHandle {
             leaving: ArcSwapOption::empty(),
             children: Arc::default(),
             asked: AtomicBool::new(false),
+            is_of_api: Arc::default(),
+            logins: OnceLock::new(),
             surroundings,
         }
     }
@@ -158,6 +173,24 @@ impl ServerHandle {
         let handle = ServerHandle::new(id.into(), id.into(), policy, State::Starting, None, Arc::default());
         handle.admission.open_place(link, 0);
         Arc::new(handle)
+    }
+
+    /// Records whether the server was defined through an API.
+    pub(super) fn set_of_api(&self, is_of_api: bool) {
+        self.is_of_api.store(is_of_api, Ordering::Relaxed);
+    }
+
+    /// Returns which addresses the server may have, if it is a remote one.
+    pub(super) fn address_rules(&self) -> Arc<AddressRules> {
+        self.surroundings.address_rules(self.is_of_api.load(Ordering::Relaxed))
+    }
+
+    /// Returns where people log in, if it is a remote server.
+    pub fn logins(&self) -> &Arc<LoginDesk> {
+        self.logins.get_or_init(|| {
+            let store = self.surroundings.login_store();
+            Arc::new(LoginDesk::new(self.id.clone(), self.name.clone(), store))
+        })
     }
 
     /// Returns the server's id, which never changes.
@@ -492,6 +525,7 @@ impl ServerHandle {
         let (id, name, policy) = (self.id.clone(), self.name.clone(), policy.of_pool(key, false));
         let mut pool = ServerHandle::new(id, name, &policy, State::Idle, None, self.surroundings.clone());
         pool.label = format!("{} ({key})", self.name).into();
+        pool.is_of_api = self.is_of_api.clone();
         (pool.counters, pool.children) = (self.counters.clone(), self.children.clone());
         (pool.log, pool.notices) = (self.log.of_pool(key), self.notices.of_pool(key.clone()));
         let (server, number) = (Arc::downgrade(self), self.surroundings.next_pool());
@@ -674,7 +708,7 @@ fn rank(state: &State) -> u8 {
         State::Ready => 0,
         State::Degraded => 1,
         State::Starting => 2,
-        State::Backoff { .. } => 3,
+        State::Backoff { .. } | State::Unauthorized { .. } => 3,
         State::Failed { .. } => 4,
         State::Exited { .. } => 5,
         State::Stopping => 6,

@@ -1,7 +1,7 @@
 //! The state machine of a replica: (state, event, now) to state and effects. No IO, no clock, no
 //! randomness. There is at most one child at a time; events of an earlier child are ignored.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::backoff;
 use super::policy::RestartPolicy;
@@ -31,6 +31,15 @@ pub enum Ending {
     NeverRead(Cause),
     /// It cannot run until something is mended; trying again at once is pointless.
     Misconfigured(Cause),
+    /// It is elsewhere and cannot be used now; time may heal that.
+    Unavailable {
+        /// Reason for the end.
+        cause: Cause,
+        /// Time that it wants to be left alone.
+        pause: Duration,
+    },
+    /// It is elsewhere and refuses the credentials; nothing heals that but other ones.
+    Unauthorized(Cause),
     /// It ran, but did not answer to the way it was opened; the other way may work.
     NotOpened {
         /// Reason for the end.
@@ -137,6 +146,10 @@ enum Phase {
         cause: Cause,
         hopeless: bool,
     },
+    Unauthorized {
+        until: Instant,
+        cause: Cause,
+    },
     Failed {
         cause: Cause,
     },
@@ -154,6 +167,8 @@ pub struct Lifecycle {
     /// Number of children in a row that failed without having been ready.
     failed_starts: u32,
     ready_since: Option<Instant>,
+    /// Number of refusals of credentials in a row.
+    refusals: u32,
     /// `true` if any child of this replica was ever ready.
     ever_ready: bool,
     /// `true` if the next child is opened in the other way than usual.
@@ -195,6 +210,7 @@ impl Default for Lifecycle {
             failures: 0,
             failed_starts: 0,
             ready_since: None,
+            refusals: 0,
             ever_ready: false,
             otherwise: false,
             futile: Futile::default(),
@@ -232,6 +248,7 @@ impl Lifecycle {
             {
                 self.phase = Phase::Ready;
                 self.ready_since = Some(now);
+                self.refusals = 0;
                 self.ever_ready = true;
                 self.failed_starts = 0;
                 // The way that worked is the usual one from now on.
@@ -284,8 +301,11 @@ impl Lifecycle {
 
     fn retry(&mut self) -> Vec<Effect> {
         match self.phase {
-            Phase::Backoff { .. } | Phase::Failed { .. } | Phase::Over { .. } => {
-                (self.failures, self.failed_starts) = (0, 0);
+            Phase::Backoff { .. }
+            | Phase::Unauthorized { .. }
+            | Phase::Failed { .. }
+            | Phase::Over { .. } => {
+                (self.failures, self.failed_starts, self.refusals) = (0, 0, 0);
                 self.otherwise = false;
                 self.futile = Futile::default();
                 self.queue(Rank::First)
@@ -316,7 +336,9 @@ impl Lifecycle {
         if let Ending::NotOpened { .. } = ending {
             self.otherwise = !self.otherwise;
         }
-        if let (false, Some(cause)) = (self.ever_ready, ending.cause()) {
+        // What is elsewhere may be mended elsewhere at any time.
+        let is_elsewhere = matches!(ending, Ending::Unavailable { .. } | Ending::Unauthorized(_));
+        if let (false, Some(cause)) = (self.ever_ready || is_elsewhere, ending.cause()) {
             self.futile.note(&ending, cause);
         }
         match (self.wanted, ending) {
@@ -329,18 +351,26 @@ impl Lifecycle {
             (DesiredState::Running, Ending::Misconfigured(cause)) => {
                 self.wait(Phase::Failed { cause }, now + backoff::RECHECK)
             }
+            (DesiredState::Running, Ending::Unauthorized(cause)) => {
+                self.refusals = self.refusals.saturating_add(1);
+                let until = now + backoff::after_refusals(self.refusals);
+                self.wait(Phase::Unauthorized { until, cause }, until)
+            }
+            (DesiredState::Running, Ending::Unavailable { cause, pause }) => {
+                self.failed(cause, pause, now, jitter)
+            }
             (
                 DesiredState::Running,
                 Ending::Crashed(cause) | Ending::NeverRead(cause) | Ending::NotOpened { cause, .. },
-            ) => self.failed(cause, now, jitter),
+            ) => self.failed(cause, Duration::ZERO, now, jitter),
             // Stopped without a request of this replica: the requester wants it back with
             // `DesiredState::Running`.
             (DesiredState::Running, Ending::Stopped) => self.queue(Rank::First),
         }
     }
 
-    /// Handles a child that has ended unasked: it is not replaced, or replaced after a delay.
-    fn failed(&mut self, cause: Cause, now: Instant, jitter: f64) -> Vec<Effect> {
+    /// Handles a child that has ended unasked: it is not replaced, or replaced after a delay of at least `pause`.
+    fn failed(&mut self, cause: Cause, pause: Duration, now: Instant, jitter: f64) -> Vec<Effect> {
         if self.is_left(&cause) {
             self.epoch += 1;
             self.phase = if is_clean(&cause) { Phase::Over { cause } } else { Phase::Failed { cause } };
@@ -351,7 +381,7 @@ impl Lifecycle {
             self.failed_starts = self.failed_starts.saturating_add(1);
         }
         let hopeless = !self.ever_ready && self.futile.is_so();
-        let until = now + backoff::delay(self.failures, hopeless, jitter);
+        let until = now + backoff::delay(self.failures, hopeless, jitter).max(pause);
         self.wait(Phase::Backoff { until, cause, hopeless }, until)
     }
 
@@ -402,7 +432,7 @@ impl Lifecycle {
     }
 
     fn waits(&self) -> bool {
-        matches!(self.phase, Phase::Backoff { .. } | Phase::Failed { .. })
+        matches!(self.phase, Phase::Backoff { .. } | Phase::Unauthorized { .. } | Phase::Failed { .. })
     }
 
     /// Reports whether there is a child: starting, ready or stopping.
@@ -446,6 +476,9 @@ impl Lifecycle {
                 cause: cause.clone(),
                 hopeless: *hopeless,
             },
+            Phase::Unauthorized { until, cause } => {
+                State::Unauthorized { until: *until, cause: cause.clone() }
+            }
             Phase::Failed { cause } => State::Failed { cause: cause.clone() },
         }
     }
@@ -458,6 +491,8 @@ impl Ending {
             Ending::Crashed(cause)
             | Ending::NeverRead(cause)
             | Ending::Misconfigured(cause)
+            | Ending::Unauthorized(cause)
+            | Ending::Unavailable { cause, .. }
             | Ending::NotOpened { cause, .. } => Some(cause),
         }
     }

@@ -18,6 +18,7 @@ mod policy;
 mod pools;
 mod problem;
 mod remote;
+mod remote_auth;
 mod replica;
 mod server_spec;
 mod shared_hooks;
@@ -33,7 +34,7 @@ use tokio::sync::oneshot;
 pub use admission::{Admitted, CallOutcome, CallPermit, NotAdmitted, Ticket};
 pub use backoff::CRASH_LOOP;
 pub use breaker::BreakerState;
-pub use definition::{Definition, OFF_SWITCHES, check_name, kind_of};
+pub use definition::{Definition, OFF_SWITCHES, check_name};
 pub use directory::Directory;
 pub use handle::{CachedCatalog, Leaving, ServerHandle};
 pub use lifecycle::{DesiredState, Effect, Ending, Event, Lifecycle};
@@ -43,15 +44,16 @@ pub use policy::{
     parse_duration,
 };
 pub use pools::{PoolRefused, PoolSums};
-pub use problem::Problem;
+pub use problem::{Problem, kind_of};
 pub use remote::{ADDRESS_MEMBERS, Remote, Transport};
 pub use server_spec::ServerSpec;
-pub use shared_hooks::Secrets;
+pub use shared_hooks::{RemoteRules, RemoteSettings, Secrets};
 pub use start_limiter::{QueuedStartView, Rank, StartLimits};
 pub use status::{Cause, ReplicaView, ServerInfo, State, Status, ToldInfo, Update, on_the_wall};
 
-pub use crate::child::PoolKey;
 pub use crate::process::Usage;
+pub use crate::upstream::PoolKey;
+pub use crate::upstream::http::{Allowed, LoginBegun, LoginFinish, LoginStore, Scope, Word};
 
 use crate::process::Host;
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::problem::Problems;
-use crate::child::PoolKey;
 use crate::mcp::Declared;
 use crate::nearest::closest;
 use crate::process::Limits;
+use crate::upstream::PoolKey;
+use crate::upstream::http::{AuthChoice, ProxyChoice};
 
 /// Member of an entry that holds the settings only this gateway knows.
 pub const OWN_MEMBER: &str = "mcpvisor";
@@ -113,6 +114,10 @@ const MOST_POOLS: usize = 4096;
 /// Default idle time after which a server that is started on demand is stopped, and a pool's child.
 const ON_DEMAND_IDLE: Duration = Duration::from_secs(600);
 
+/// Default idle time after which a remote server is probed, and the time that it may take to answer.
+const REMOTE_PING_INTERVAL: Duration = Duration::from_secs(300);
+const REMOTE_PING_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Settings of a server. Every member has a default; see `docs/configuration.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -168,6 +173,14 @@ pub struct Policy {
     pub pin: PinMode,
     /// What children of the legacy era are told that their client can be asked.
     pub client_capabilities: Declared,
+    /// How tokens for a remote server are got.
+    pub auth: Option<AuthChoice>,
+    /// Proxy that connections to a remote server go through.
+    pub proxy: ProxyChoice,
+    /// `true` if credentials may go over plain HTTP to another machine.
+    pub allow_http: bool,
+    /// Time to connect to a remote server, with TLS.
+    pub connect_timeout: Duration,
 }
 
 impl Default for Policy {
@@ -199,6 +212,10 @@ impl Default for Policy {
             sandboxed: false,
             pin: PinMode::default(),
             client_capabilities: Declared { elicitation: true, sampling: true, roots: false },
+            auth: None,
+            proxy: ProxyChoice::Environment,
+            allow_http: false,
+            connect_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -222,6 +239,17 @@ impl Policy {
         }
     }
 
+    /// Takes the defaults of a remote server for what its entry does not set: it is probed seldom, and patiently (R74).
+    pub(super) fn be_remote(&mut self, own: Option<&Value>) {
+        let is_set = |member: &str| own.is_some_and(|own| own.get(member).is_some());
+        if !is_set("ping_interval") {
+            self.ping_interval = REMOTE_PING_INTERVAL;
+        }
+        if !is_set("ping_timeout") {
+            self.ping_timeout = REMOTE_PING_TIMEOUT;
+        }
+    }
+
     /// Reports whether a child started under the other policy is the same as one started under this.
     /// Settings that are not compared take effect without a new child.
     pub(super) fn same_child(&self, other: &Policy) -> bool {
@@ -229,7 +257,9 @@ impl Policy {
             let graces = (policy.stdin_grace, policy.term_grace);
             let held = (policy.limits.clone(), policy.sandboxed);
             let probes = (policy.ping_interval, policy.ping_timeout);
-            (policy.era, policy.client_capabilities, policy.max_frame, graces, probes, held)
+            let network =
+                (policy.proxy.clone(), policy.allow_http, policy.connect_timeout, policy.auth.clone());
+            (policy.era, policy.client_capabilities, policy.max_frame, graces, probes, held, network)
         };
         child(self) == child(other)
     }
@@ -267,7 +297,7 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
 }
 
 /// Known members of `mcpvisor`; those of its `limits` follow.
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 32] = [
     "era",
     "restart",
     "start",
@@ -294,7 +324,20 @@ const SETTINGS: [&str; 26] = [
     "max_in_flight",
     "queue",
     "max_frame",
+    "transport",
+    "proxy",
+    "allow_http",
+    "connect_timeout",
+    "max_answer",
+    "auth",
 ];
+
+/// Settings that only a process has a use for.
+pub(super) const OF_PROCESSES: [&str; 7] =
+    ["limits", "sandbox", "stdin_grace", "term_grace", "install_timeout", "replicas", "max_frame"];
+/// Settings that only a remote server has a use for.
+pub(super) const OF_REMOTES: [&str; 6] =
+    ["transport", "proxy", "allow_http", "connect_timeout", "max_answer", "auth"];
 const LIMITS: [&str; 5] = ["memory", "file_size", "pids", "open_files", "cpu"];
 
 /// Reads the member `mcpvisor` of an entry and adds its problems to `problems`.
@@ -305,7 +348,9 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
     }
     for (member, value) in own {
         let path = format!("{OWN_MEMBER}.{member}");
-        if parse_choice(member, value, &path, &mut policy, problems) {
+        if parse_choice(member, value, &path, &mut policy, problems)
+            || parse_remote(member, value, &path, &mut policy, problems)
+        {
             continue;
         }
         match member.as_str() {
@@ -332,11 +377,52 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
             "ping_timeout" => set_duration(&mut policy.ping_timeout, value, &path, problems),
             "max_in_flight" => set_count(&mut policy.max_in_flight, value, 1..=4096, &path, problems),
             "queue" => set_count(&mut policy.queue, value, 0..=65_536, &path, problems),
+            "connect_timeout" => set_duration(&mut policy.connect_timeout, value, &path, problems),
+            "max_answer" => set_count(&mut policy.max_frame, value, 1024..=(1 << 30), &path, problems),
             "max_frame" => set_count(&mut policy.max_frame, value, 1024..=(1 << 30), &path, problems),
             _ => unknown(member, &SETTINGS, &path, problems),
         }
     }
     policy
+}
+
+/// Reads a choice that only remote servers have. Returns `false` for any other setting.
+fn parse_remote(
+    member: &str,
+    value: &Value,
+    path: &str,
+    policy: &mut Policy,
+    problems: &mut Problems,
+) -> bool {
+    match member {
+        "transport" => {
+            // Read with the address, which it belongs to.
+            let known = value.as_str().is_some_and(|word| {
+                matches!(
+                    word.to_ascii_lowercase().as_str(),
+                    "http" | "streamable-http" | "streamablehttp" | "sse"
+                )
+            });
+            if !known {
+                problems.add::<()>(path, "must be \"http\" or \"sse\"");
+            }
+        }
+        "proxy" => match value.as_str() {
+            Some("env") => policy.proxy = ProxyChoice::Environment,
+            Some("none") => policy.proxy = ProxyChoice::None,
+            Some(address) if address.starts_with("http://") || address.starts_with("https://") => {
+                policy.proxy = ProxyChoice::At(address.to_owned());
+            }
+            _ => drop(problems.add::<()>(path, "must be \"env\", \"none\" or an http:// address")),
+        },
+        "auth" => policy.auth = super::remote_auth::parse(value, path, problems),
+        "allow_http" => match value.as_bool() {
+            Some(allowed) => policy.allow_http = allowed,
+            None => drop(problems.add::<()>(path, "must be true or false")),
+        },
+        _ => return false,
+    }
+    true
 }
 
 /// Reads a setting that is a choice between words, or consists of others. Returns `false` for any other setting.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::child::PoolKey;
+use crate::upstream::PoolKey;
 
 /// Reason that there is no pool for a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

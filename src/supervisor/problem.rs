@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 /// A single problem with a setting: its place, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -22,6 +24,11 @@ impl fmt::Display for Problem {
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
+    /// Returns the number of problems so far.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -41,5 +48,17 @@ impl Problems {
     pub(super) fn add<T>(&mut self, path: &str, reason: &str) -> Option<T> {
         self.0.push(Problem { path: path.to_owned(), reason: reason.to_owned() });
         None
+    }
+}
+
+/// Returns the kind of a value, for a message that must not show the value.
+pub fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
 
-use super::backoff::CRASH_LOOP;
+use super::backoff::{self, CRASH_LOOP};
 use super::definition::Definition;
 use super::fleet::ReplicaPhase;
 use super::handle::ServerHandle;
@@ -15,13 +15,15 @@ use super::lifecycle::{DesiredState, Effect, Ending, Event, Lifecycle};
 use super::policy::EraChoice;
 use super::start_limiter::{Rank, StartLimiter, StartPermit};
 use super::status::{Cause, ServerInfo, State, ToldInfo};
-use crate::child::{
-    CatalogSlot, ChildActor, ChildArgs, ChildMsg, End, Fault, HandshakeError, HandshakeOutcome, Link,
-    Opening, ProbeSettings, Report, Words, reason,
-};
 use crate::clock;
 use crate::mcp::Era;
 use crate::process::{Exit, Host, Secret, Spec, StopSequence};
+use crate::upstream::http::{Consequence, Endpoint, HttpFault, RemoteArgs, Word};
+use crate::upstream::stdio::{ChildArgs, reason};
+use crate::upstream::{
+    CatalogSlot, Context, End, Fault, HandshakeError, HandshakeOutcome, Link, Opening, ProbeSettings,
+    ProcessFacts, Report, StartView, Target, Upstream, Words,
+};
 
 /// Shortest wait for the start brake, in milliseconds, that is logged beside the duration of a start.
 const WORTH_TELLING_MS: u128 = 100;
@@ -67,7 +69,9 @@ pub(super) struct ReplicaState {
     lists: Arc<CatalogSlot>,
     /// The state published last.
     shown: State,
-    child: Option<ActorRef<ChildMsg>>,
+    child: Option<Upstream>,
+    /// Digest of the credentials that the remote server refused last, and when they were sent; `None` if it refused none.
+    refused: Option<([u8; 32], Instant)>,
     permit: Option<StartPermit>,
     /// Time at which the last child was asked for; `spawned_at` is when it was spawned.
     asked_at: Instant,
@@ -99,6 +103,7 @@ impl Actor for ReplicaActor {
             lists,
             shown,
             child: None,
+            refused: None,
             permit: None,
             asked_at: now,
             spawned_at: now,
@@ -119,7 +124,11 @@ impl Actor for ReplicaActor {
                 state.life.set_restart(definition.policy().restart);
                 state.args.definition = definition;
             }
-            ReplicaMsg::Retry => state.on(&myself, Event::Retry).await,
+            ReplicaMsg::Retry => {
+                // Whoever asks for it may know that the other side has changed.
+                state.refused = None;
+                state.on(&myself, Event::Retry).await;
+            }
             ReplicaMsg::Leave { drain } => {
                 state.drain = drain;
                 state.on(&myself, Event::Wanted(DesiredState::Removed)).await;
@@ -153,7 +162,7 @@ impl Actor for ReplicaActor {
             SupervisionEvent::ActorTerminated(who, _, reason) => (who, reason.unwrap_or_default()),
             _ => return Ok(()),
         };
-        if state.child.as_ref().is_some_and(|child| child.get_id() == who.get_id()) {
+        if state.child.as_ref().is_some_and(|child| child.id() == who.get_id()) {
             tracing::error!(server = %state.args.handle.label(), reason, "the child's actor ended before its child");
             let cause = Cause::Protocol { reason: "the gateway lost track of it".to_owned() };
             state
@@ -198,7 +207,7 @@ impl ReplicaState {
             Effect::StopChild => {
                 self.args.handle.close_place(self.life.incarnation());
                 if let Some(child) = &self.child {
-                    let _ = child.send_message(ChildMsg::Stop { drain: self.drain });
+                    child.stop(self.drain);
                 }
             }
             Effect::SetAlarm { epoch, at } => {
@@ -238,10 +247,16 @@ impl ReplicaState {
         match (self.args.definition.policy().era, self.args.handle.learnt(), otherwise) {
             (EraChoice::Legacy, ..) => Opening::Legacy,
             (EraChoice::Modern, ..) => Opening::Modern,
+            // A remote server whose probe came to nothing three times in a row is asked the older way (R21).
+            (_, None, false) if self.is_remote() && self.life.failed_starts() % 4 == 3 => Opening::Legacy,
             (_, None, false) | (_, Some(Era::Legacy), true) => Opening::Probe,
             (_, Some(Era::Modern), false) => Opening::Patient,
             (_, Some(Era::Legacy), false) | (_, None | Some(Era::Modern), true) => Opening::Legacy,
         }
+    }
+
+    fn is_remote(&self) -> bool {
+        self.args.definition.remote().is_some()
     }
 
     /// Returns the secrets of the principal that the definition refers to, as far as there are any.
@@ -251,30 +266,70 @@ impl ReplicaState {
         names.filter_map(|name| Some((name.clone(), handle.secret(name)?))).collect()
     }
 
+    /// Returns what the definition runs, or connects to.
+    fn target(&self) -> Target {
+        let definition = &self.args.definition;
+        let policy = definition.policy();
+        if let Some(remote) = definition.remote() {
+            let endpoint = Endpoint {
+                address: remote.address().to_owned(),
+                headers: remote.headers().to_vec(),
+                env: definition.env().to_vec(),
+                auth: policy.auth.clone(),
+                desk: self.args.handle.logins().clone(),
+                name: self.args.handle.name().clone(),
+                transport: remote.choice(),
+                proxy: policy.proxy.clone(),
+                allow_http: policy.allow_http,
+                connect_timeout: policy.connect_timeout,
+                max_in_flight: policy.max_in_flight,
+                rules: self.args.handle.address_rules(),
+                secrets: self.secrets(),
+            };
+            // Credentials that were refused are sent again once a day, or when they are others (R16).
+            let refused = self.refused.filter(|(_, at)| at.elapsed() < backoff::SAME_CREDENTIALS);
+            let refused = refused.map(|(credential, _)| credential);
+            return Target::Remote(Box::new(move |context| RemoteArgs { endpoint, refused, context }));
+        }
+        let spec = Spec {
+            command: definition.command().unwrap_or_default().to_owned(),
+            args: definition.args().to_vec(),
+            env: definition.env().to_vec(),
+            secrets: self.secrets(),
+            cwd: definition.cwd().map(Into::into),
+            limits: policy.limits.clone(),
+            sandbox: policy.sandboxed.then(|| self.args.handle.sandbox()),
+        };
+        let (launcher, host) = (definition.is_launcher(), self.args.host.clone());
+        let install_timeout = policy.install_timeout;
+        let ladder = StopSequence { stdin_grace: policy.stdin_grace, term_grace: policy.term_grace };
+        Target::Process(Box::new(move |context| ChildArgs {
+            spec,
+            launcher,
+            host,
+            install_timeout,
+            ladder,
+            context,
+        }))
+    }
+
     async fn spawn(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, otherwise: bool) {
         self.spawned_at = Instant::now();
-        tracing::info!(server = %self.args.handle.label(), "starting");
+        match self.args.definition.remote() {
+            None => tracing::info!(server = %self.args.handle.label(), "starting"),
+            Some(remote) => {
+                let address = remote.shown_address();
+                tracing::info!(server = %self.args.handle.label(), address, "connecting");
+            }
+        }
         let definition = &self.args.definition;
         let policy = definition.policy();
         let replica = myself.clone();
-        let args = ChildArgs {
+        let context = Context {
             server: self.args.handle.label().clone(),
             incarnation,
-            spec: Spec {
-                command: definition.command().unwrap_or_default().to_owned(),
-                args: definition.args().to_vec(),
-                env: definition.env().to_vec(),
-                secrets: self.secrets(),
-                cwd: definition.cwd().map(Into::into),
-                limits: policy.limits.clone(),
-                sandbox: policy.sandboxed.then(|| self.args.handle.sandbox()),
-            },
-            launcher: definition.is_launcher(),
-            host: self.args.host.clone(),
             opening: self.opening(otherwise),
             start_timeout: policy.start_timeout,
-            install_timeout: policy.install_timeout,
-            ladder: StopSequence { stdin_grace: policy.stdin_grace, term_grace: policy.term_grace },
             probe: ProbeSettings { every: policy.ping_interval, patience: policy.ping_timeout },
             max_frame: policy.max_frame,
             max_in_flight: policy.max_in_flight,
@@ -289,8 +344,9 @@ impl ReplicaState {
                 let _ = replica.send_message(ReplicaMsg::Child(incarnation, report));
             }),
         };
-        match Actor::spawn_linked(None, ChildActor, args, myself.get_cell()).await {
-            Ok((child, _)) => self.child = Some(child),
+        let target = self.target();
+        match Upstream::spawn(target, context, myself.get_cell()).await {
+            Ok(child) => self.child = Some(child),
             Err(error) => {
                 let cause = Cause::Spawn { reason: error.to_string() };
                 let why = Some(Fault::Frame(cause.to_string()));
@@ -306,25 +362,27 @@ impl ReplicaState {
 
     async fn on_report(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, report: Report) {
         match report {
-            Report::Spawned { pid, start, tree } if incarnation == self.life.incarnation() => {
-                let limits = &self.args.definition.policy().limits;
-                let unenforced = self.args.host.unenforced(limits);
-                for sentence in &unenforced {
-                    tracing::warn!(server = %self.args.handle.label(), "limit {sentence}");
-                }
-                self.args.handle.publish(self.args.number, |status| {
-                    status.pid = Some(pid);
-                    status.start = Some(start);
-                    status.tree = Some(tree);
-                    status.unenforced = unenforced.into();
-                });
+            Report::Started { process, start } if incarnation == self.life.incarnation() => {
+                self.started(process, start);
             }
-            Report::Spawned { .. } => {}
+            Report::Started { .. } => {}
             Report::Ready { link, introduced } => self.ready(myself, incarnation, link, &introduced).await,
-            Report::Doubtful(doubtful) => self.on(myself, Event::Doubtful { incarnation, doubtful }).await,
+            Report::Doubtful(why) => self.doubtful(myself, incarnation, why).await,
             Report::Lost => {
                 self.args.handle.close_place(incarnation);
                 self.on(myself, Event::Lost { incarnation }).await;
+            }
+            Report::Ended { end: End::Remote { fault, other_era, credential }, .. } => {
+                // One that has none may be let in later without any change here.
+                if fault.word.consequence() == Consequence::NotAuthorized
+                    && fault.word != Word::LoginRequired
+                    && let Some(credential) = credential
+                    && self.refused.is_none_or(|(known, _)| known != credential)
+                {
+                    self.refused = Some((credential, Instant::now()));
+                }
+                let (ending, cause) = classify_fault(fault, other_era, self.args.definition.policy().era);
+                self.ended(myself, incarnation, ending, cause, Words::default()).await;
             }
             Report::Ended { end, words } => {
                 let line = self.telling(&end, &words);
@@ -332,6 +390,32 @@ impl ReplicaState {
                 self.ended(myself, incarnation, ending, cause, words).await;
             }
         }
+    }
+
+    fn started(&mut self, process: Option<ProcessFacts>, start: StartView) {
+        let Some(ProcessFacts { pid, tree }) = process else {
+            return self.args.handle.publish(self.args.number, |status| status.start = Some(start));
+        };
+        let limits = &self.args.definition.policy().limits;
+        let unenforced = self.args.host.unenforced(limits);
+        for sentence in &unenforced {
+            tracing::warn!(server = %self.args.handle.label(), "limit {sentence}");
+        }
+        self.args.handle.publish(self.args.number, |status| {
+            status.pid = Some(pid);
+            status.start = Some(start);
+            status.tree = Some(tree);
+            status.unenforced = unenforced.into();
+        });
+    }
+
+    /// Takes a report of why it is doubtful that the server serves, or that it is not any more.
+    async fn doubtful(&mut self, myself: &ActorRef<ReplicaMsg>, incarnation: u64, why: Option<Arc<str>>) {
+        if incarnation == self.life.incarnation() {
+            let doubts = why.iter().map(ToString::to_string).collect();
+            self.args.handle.publish(self.args.number, |status| status.remarks = doubts);
+        }
+        self.on(myself, Event::Doubtful { incarnation, doubtful: why.is_some() }).await;
     }
 
     /// Returns the output line that says most about why a child ended, with its limits if it ended before
@@ -395,7 +479,7 @@ impl ReplicaState {
             return;
         }
         if let Some(child) = self.child.take() {
-            child.stop(None);
+            child.dismiss();
         }
         self.args.handle.close_place(incarnation);
         self.args.handle.publish(self.args.number, |status| {
@@ -442,6 +526,7 @@ impl ReplicaState {
                     tracing::warn!(server = %name, attempt, "{cause}; next start in {seconds:.1} s");
                 }
             }
+            State::Unauthorized { cause, .. } => tracing::error!(server = %name, "{cause}"),
             State::Failed { cause } => tracing::error!(server = %name, "{cause}"),
             State::Ready => {
                 let tools = self.lists.load().tools().len();
@@ -477,8 +562,25 @@ fn doing(state: &State) -> ReplicaPhase {
         | State::Starting
         | State::Stopping
         | State::Backoff { .. }
+        | State::Unauthorized { .. }
         | State::Failed { .. } => ReplicaPhase::Coming,
     }
+}
+
+/// Maps the end of a remote server to its consequence for the replica and to the cause shown to an operator.
+fn classify_fault(fault: HttpFault, other_era: bool, era: EraChoice) -> (Ending, Cause) {
+    let pause = fault.pause.unwrap_or_default();
+    let consequence = fault.word.consequence();
+    let cause = Cause::Remote { word: fault.word, reason: fault.sentence };
+    let ending = match consequence {
+        _ if other_era && matches!(era, EraChoice::Auto | EraChoice::Matched) => {
+            Ending::NotOpened { cause: cause.clone(), at_once: true }
+        }
+        Consequence::MayHeal => Ending::Unavailable { cause: cause.clone(), pause },
+        Consequence::NotAuthorized => Ending::Unauthorized(cause.clone()),
+        Consequence::Wrong => Ending::Misconfigured(cause.clone()),
+    };
+    (ending, cause)
 }
 
 /// Maps a child's end to its consequence for the replica and to the cause shown to an operator.
@@ -500,6 +602,7 @@ fn classify_exit(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, C
             (ending, cause)
         }
         End::Stopped { exit } => (Ending::Stopped, of_exit(exit)),
+        End::Remote { fault, other_era, .. } => classify_fault(fault, other_era, era),
         End::Failed { exit, why, opened, has_read } => {
             let at_once = !matches!(why, Some(Fault::Handshake(HandshakeError::TimedOut { .. })));
             let misspoke = matches!(why, Some(Fault::Frame(_)));

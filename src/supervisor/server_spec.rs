@@ -14,6 +14,8 @@ pub struct ServerSpec {
     pub name: Arc<str>,
     /// Checked definition that the replicas run.
     pub definition: Arc<Definition>,
+    /// `true` if it was defined through an API, and not by a servers file.
+    pub is_of_api: bool,
     /// Catalog and introduction kept from its last run, used when its handle is made; `None` if there are none.
     pub remembered: Option<CachedCatalog>,
 }

@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::definition::Definition;
 use super::start_limiter::QueuedStartView;
-use crate::child::StartView;
 use crate::clock;
 use crate::mcp::Era;
 use crate::process::TreeView;
+use crate::upstream::StartView;
+use crate::upstream::http::Word;
 
 /// The state of a server's replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,13 @@ pub enum State {
         cause: Cause,
         /// `true` if it was never ready and always ended in the same way: trying again will hardly help.
         hopeless: bool,
+    },
+    /// Is elsewhere and refuses the credentials, or wants some: nothing heals that but other ones.
+    Unauthorized {
+        /// Time at which it is asked again.
+        until: Instant,
+        /// What it said.
+        cause: Cause,
     },
     /// Cannot run until its definition or its surroundings change.
     Failed {
@@ -78,14 +86,25 @@ impl State {
             State::Degraded => "degraded",
             State::Stopping => "stopping",
             State::Backoff { .. } => "backoff",
+            State::Unauthorized { .. } => "unauthorized",
             State::Failed { .. } => "failed",
             State::Exited { .. } => "exited",
         }
     }
 
     /// Every name that [`State::name`] can return, for metrics that show one series per state.
-    pub const NAMES: [&'static str; 9] =
-        ["disabled", "idle", "starting", "ready", "degraded", "stopping", "backoff", "failed", "exited"];
+    pub const NAMES: [&'static str; 10] = [
+        "disabled",
+        "idle",
+        "starting",
+        "ready",
+        "degraded",
+        "stopping",
+        "backoff",
+        "unauthorized",
+        "failed",
+        "exited",
+    ];
 
     /// Reports whether calls are served.
     pub fn serves(&self) -> bool {
@@ -95,7 +114,7 @@ impl State {
     /// Returns the time at which the next start is due; `None` if none is due.
     pub fn next_start(&self) -> Option<SystemTime> {
         match self {
-            State::Backoff { until, .. } => Some(on_the_wall(*until)),
+            State::Backoff { until, .. } | State::Unauthorized { until, .. } => Some(on_the_wall(*until)),
             State::Disabled
             | State::Idle
             | State::Starting
@@ -110,7 +129,10 @@ impl State {
     /// Returns the reason why the server does not run; `None` if none is known.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
-            State::Backoff { cause, .. } | State::Failed { cause } | State::Exited { cause } => Some(cause),
+            State::Backoff { cause, .. }
+            | State::Unauthorized { cause, .. }
+            | State::Failed { cause }
+            | State::Exited { cause } => Some(cause),
             State::Disabled
             | State::Idle
             | State::Starting
@@ -173,6 +195,13 @@ pub enum Cause {
         /// Description of the violation.
         reason: String,
     },
+    /// The remote server could not be reached or opened, or was lost.
+    Remote {
+        /// Kind of the failure.
+        word: Word,
+        /// What happened and what to do, as the continuation of "it …".
+        reason: String,
+    },
     /// One of the other causes, with the line of its output that says most about it.
     Telling {
         /// The cause; never a `Telling` itself.
@@ -212,6 +241,7 @@ impl Cause {
         let same = match (self.bare(), other.bare()) {
             (Cause::StartTimeout { .. }, Cause::StartTimeout { .. })
             | (Cause::Handshake { .. }, Cause::Handshake { .. }) => true,
+            (Cause::Remote { word, .. }, Cause::Remote { word: other, .. }) => word == other,
             (one, other) => one == other,
         };
         let letters = |line: &'_ str| line.chars().filter(|c| c.is_alphabetic()).collect::<String>();
@@ -240,6 +270,7 @@ impl fmt::Display for Cause {
             Cause::Handshake { reason } => write!(f, "failed the handshake: {reason}"),
             Cause::Unresponsive => f.write_str("did not answer any more"),
             Cause::Protocol { reason } => write!(f, "broke the protocol: {reason}"),
+            Cause::Remote { reason, .. } => f.write_str(reason),
             Cause::Telling { cause, line } => write!(f, "{cause}: {line}"),
         }
     }

@@ -68,13 +68,16 @@ async fn a_bad_entry_is_failed_with_its_cause_everywhere_and_the_others_run() {
         seen["cause"],
         "cannot be used: args must be a list: write [\"demo\"], a text for each argument"
     );
-    let remote = gateway.server("harbor").await;
+    let remote = gateway.wait_state("harbor", "backoff").await;
     assert_eq!(
-        (&remote["transport"], &remote["status"], &remote["state"]),
-        (&json!("http"), &json!("inactive"), &json!("disabled"))
+        (&remote["transport"], &remote["status"], &remote["health"]),
+        (&json!("streamable-http"), &json!("active"), &json!("unhealthy"))
     );
-    assert_eq!(remote["endpoint_url"], "http://127.0.0.1:9/mcp?…");
-    assert_eq!(remote["cause"], "remote servers are not called yet by this version");
+    assert_eq!(remote["endpoint_url"], "http://127.0.0.1:9/mcp?key=[REDACTED]");
+    assert!(
+        remote["cause"].as_str().is_some_and(|cause| cause.contains("refused the connection")),
+        "{remote}"
+    );
 
     let refused = gateway.v1_invoke("orchard", "echo", json!({})).await.expect(502);
     assert!(
@@ -83,7 +86,7 @@ async fn a_bad_entry_is_failed_with_its_cause_everywhere_and_the_others_run() {
     );
     let refused = gateway.v1_invoke("harbor", "echo", json!({})).await.expect(502);
     assert!(
-        refused["error"]["message"].as_str().is_some_and(|text| text.contains("not called yet")),
+        refused["error"]["message"].as_str().is_some_and(|text| text.contains("refused the connection")),
         "{refused}"
     );
     gateway.post("/v1/mcps/orchard/restart", &json!({})).await.expect(502);
@@ -309,11 +312,7 @@ fn the_check_is_strict_where_the_daemon_goes_on_and_warns_of_differences() {
             "orchard: ",
         ),
         ("24-command-with-arguments.json", "warning: ", "orchard: mcpvisor demo-server"),
-        (
-            "13-windsurf.json",
-            "",
-            "harbor: remote (http, http://127.0.0.1:9/mcp): not called yet by this version",
-        ),
+        ("13-windsurf.json", "", "harbor: remote (streamable-http, http://127.0.0.1:9/mcp)\n"),
         ("17-enabled-false.json", "", "quarry: mcpvisor with 1 argument (disabled)"),
         ("37-claude-user.json", "note: ", "lantern: mcpvisor"),
         ("29-windows.json", "is a Windows command; write \"npx\"", "meadow: "),

@@ -43,6 +43,7 @@ mod query_real;
 mod real;
 mod regressions;
 mod reloading;
+mod remotes;
 mod restarting;
 mod revoking;
 mod secrets;

@@ -71,7 +71,7 @@ async fn unknown_members_and_their_order_survive_import_restart_and_export() {
     odd["disabled"] = true.into();
     odd["autoApprove"] = json!(["echo"]);
     odd["x-notes"] = json!({"b": 1, "a": [null, 1.5, 18_446_744_073_709_551_615_u64]});
-    let servers = json!({"second": odd, "first": gateway.marked(fake(&[])), "remote": {"url": "https://example.com/mcp"}});
+    let servers = json!({"second": odd, "first": gateway.marked(fake(&[])), "remote": {"url": "https://127.0.0.1:9/mcp"}});
     fs::write(gateway.data().join("import.json"), json!({"mcpServers": servers}).to_string())
         .expect("written");
     gateway.post("/api/config/import", &json!({"filepath": "import.json"})).await.expect(200);

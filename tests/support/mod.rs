@@ -17,6 +17,7 @@ pub(crate) mod power;
 pub(crate) mod processes;
 pub(crate) mod proxies;
 pub(crate) mod recording;
+pub(crate) mod scripted_http;
 pub(crate) mod site;
 pub(crate) mod strangers;
 pub(crate) mod terminal;

@@ -59,7 +59,7 @@ pub(super) enum Reply {
     /// One message, on one line.
     Message(Bytes),
     /// A stream of messages.
-    Events(Events),
+    Events(Box<Events>),
     /// Nothing, as notifications and answers get it.
     Accepted,
     /// A refusal, with its HTTP status.
@@ -216,7 +216,7 @@ async fn read_now(response: Response) -> Result<Answered, TransportError> {
     }
     if kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream") {
         let sse = SseData::with_limit(MAX_ANSWER);
-        let reply = Reply::Events(Events { response, sse, ready: VecDeque::new() });
+        let reply = Reply::Events(Box::new(Events { response, sse, ready: VecDeque::new() }));
         return Ok(Answered { reply, session });
     }
     let body = whole(response, MAX_ANSWER).await?;

@@ -158,9 +158,8 @@ fn remote(raw: &Map<String, Value>, look: &mut Look<'_, '_>) {
     let named = text("type").and_then(Transport::named);
     let empty = ADDRESS_MEMBERS.into_iter().find(|member| raw.get(*member).is_some_and(|value| value == ""));
     match (text("command"), address) {
-        (Some(_), Some(address)) => {
-            look.warn("command", format!("is used, and {address} is not: an entry is one or the other"));
-        }
+        // Which of them is meant is for the check of the definition to ask.
+        (Some(_), Some(_)) => {}
         (Some(_), None) if named.is_some_and(|transport| transport != Transport::Stdio) => {
             look.warn("type", "names a transport of remote servers, and there is a command, which is used");
         }

@@ -38,7 +38,7 @@ fn read_file(name: &str, yaml: bool) -> Result<Reading, ImportError> {
 /// A file: its servers with the result for each, and pieces of the remarks, each in one remark.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
 
-const HARBOR: (&str, &str) = ("harbor", "http http://127.0.0.1:9/mcp");
+const HARBOR: (&str, &str) = ("harbor", "streamable-http http://127.0.0.1:9/mcp");
 const LANTERN: (&str, &str) = ("lantern", "runs");
 
 const CASES: [Case; 29] = [
@@ -67,27 +67,27 @@ const CASES: [Case; 29] = [
     ),
     (
         "12-gemini.json",
-        &[LANTERN, ("harbor", "off http http://127.0.0.1:9/mcp")],
+        &[LANTERN, ("harbor", "off streamable-http http://127.0.0.1:9/mcp")],
         &[
             "env.LANTERN_TOKEN has $LANTERN_TOKEN, which stays as it is",
             "includeTools has no effect",
             "harbor is off by mcp.allowed",
         ],
     ),
-    ("13-windsurf.json", &[LANTERN, HARBOR, ("quay", "http http://127.0.0.1:9/mcp")], &[]),
+    ("13-windsurf.json", &[LANTERN, HARBOR, ("quay", "streamable-http http://127.0.0.1:9/mcp")], &[]),
     (
         "15-url-only.json",
         &[
             LANTERN,
-            ("plain", "http http://127.0.0.1:9/mcp"),
-            ("http", "http http://127.0.0.1:9/mcp"),
+            ("plain", "streamable-http http://127.0.0.1:9/mcp"),
+            ("http", "streamable-http http://127.0.0.1:9/mcp"),
             ("sse", "sse http://127.0.0.1:9/sse"),
-            ("dashed", "http http://127.0.0.1:9/mcp"),
-            ("camel", "http http://127.0.0.1:9/mcp"),
+            ("dashed", "streamable-http http://127.0.0.1:9/mcp"),
+            ("camel", "streamable-http http://127.0.0.1:9/mcp"),
             ("unset", "failed: url must not be empty"),
-            ("both", "runs"),
+            ("both", "failed: command is there beside an address: keep the one that is meant"),
         ],
-        &["mcpServers.both.command is used, and url is not"],
+        &[],
     ),
     ("16-url-empty-command.json", &[LANTERN, ("harbor", "sse http://127.0.0.1:9/sse")], &[]),
     ("17-enabled-false.json", &[LANTERN, ("quarry", "off"), ("shale", "off"), ("slate", "off")], &[]),

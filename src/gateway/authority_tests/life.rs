@@ -10,12 +10,12 @@ use tokio::task::JoinSet;
 
 use super::steps::Counts;
 use crate::access::{KeyRing, Member, Plan, Role, Tenancy};
-use crate::child::{CallsOfATest, Link};
 use crate::pins::PinBook;
 use crate::registry::tests::{FailingStore, settings};
 use crate::registry::{Registry, ServerEntry};
 use crate::store::DurableStore;
 use crate::supervisor::{Policy, ServerHandle};
+use crate::upstream::{CallsOfATest, Link};
 
 /// Numbers of keys, the owner's among them, and of members that the plan allows at first.
 pub(super) const MAX_COUNTS: Counts = Counts { keys: 6, members: 4 };

@@ -25,7 +25,7 @@ impl Aggregate {
     pub(super) fn new(list: &ServerList, naming: &Naming, group: Option<&Arc<Group>>) -> Aggregate {
         let can_run = |entry: &&Arc<ServerEntry>| {
             entry.definition.enabled()
-                && (entry.definition.command().is_some() || entry.definition.fault().is_some())
+                && (entry.definition.has_target() || entry.definition.fault().is_some())
         };
         let servers: Vec<Arc<ServerEntry>> = match group {
             None => list.entries().iter().filter(can_run).cloned().collect(),

@@ -134,7 +134,7 @@ impl Carry {
             asked: routed.asked.clone(),
             members,
             envelope: Box::new(self.envelope.clone()),
-            exchange: Some(Box::new(exchange.answered_by(port))),
+            exchange: Some(Arc::new(exchange.answered_by(port))),
             timeout: None,
         };
         let mut answer = std::pin::pin!(self.gateway.relay(self.caller.clone(), request));

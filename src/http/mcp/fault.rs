@@ -312,9 +312,11 @@ impl Fault {
             | Error::BadReply { .. }
             | Error::Unreachable { .. }
             | Error::BreakerOpen { .. }
+            | Error::RequestTooLarge { .. }
             | Error::TimedOut { .. }
             | Error::Overloaded { .. }
             | Error::TooManyPools { .. }
+            | Error::LoginFailed { .. }
             | Error::SecretMissing { .. }
             | Error::SecretNotFound
             | Error::ShuttingDown => answer(INTERNAL_ERROR, text).retry(retry_after),

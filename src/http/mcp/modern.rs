@@ -218,7 +218,7 @@ impl Way {
             asked,
             members: self.members_of_server(),
             envelope: Box::new(Envelope::new(meta, described, level.map(Level::name), true, trace)),
-            exchange: Some(Box::new(exchange.answered_by(port.clone()))),
+            exchange: Some(Arc::new(exchange.answered_by(port.clone()))),
             timeout: None,
         };
         let answer = Box::pin(self.gateway.relay(self.caller.clone(), request));

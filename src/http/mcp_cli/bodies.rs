@@ -1,12 +1,14 @@
 //! Request and answer bodies of `/api` (`docs/http-api.md`, M2 to M7).
 
+use std::collections::BTreeMap;
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::errors::{ApiError, NO_DATA};
-use crate::gateway::{Catalog, Definition, OWN_MEMBER, ServerView};
+use crate::gateway::{Catalog, Definition, LoginBegun, LoginFinish, OWN_MEMBER, Remote, ServerView};
 use crate::http::core::body::{Object, object};
 #[cfg(test)]
 use {super::openapi::words::Success, crate::http::core::openapi::OpenObject, std::collections::HashMap};
@@ -32,6 +34,54 @@ pub(super) fn read_new_server(body: &[u8]) -> Result<NewServer, ApiError> {
         return Err(ApiError::bad_request("Command is required"));
     }
     Ok(NewServer { name, members: definition_members([command, args, env, own])? })
+}
+
+/// Reads the body of `POST /api/servers/{name}/login`: where the answer of a browser comes to.
+pub(super) fn read_login(body: &[u8]) -> Result<String, ApiError> {
+    let [redirect_uri] = some(object(body, ["redirect_uri"])?)?;
+    let redirect_uri = text(redirect_uri, "redirect_uri", "redirect_uri is required")?;
+    let is_near = ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"];
+    match redirect_uri.len() <= MAX_LOGIN && is_near.iter().any(|near| redirect_uri.starts_with(near)) {
+        true => Ok(redirect_uri),
+        false => Err(ApiError::bad_request(
+            "redirect_uri must be an address of the person's own machine, such as \"http://127.0.0.1:7777/callback\""
+                .to_owned(),
+        )),
+    }
+}
+
+/// Longest text of a login, in bytes.
+const MAX_LOGIN: usize = 8 * 1024;
+
+/// Reads the body of `POST /api/servers/{name}/login/finish`: what a browser brought back.
+pub(super) fn read_login_finish(body: &[u8]) -> Result<LoginFinish, ApiError> {
+    let [state, code, issuer, error] = some(object(body, ["state", "code", "iss", "error"])?)?;
+    let state = text(state, "state", "state is required")?;
+    let maybe = |raw: Option<&RawValue>, member: &str| match raw {
+        None => Ok(None),
+        Some(raw) => text(Some(raw), member, "").map(Some),
+    };
+    let (code, issuer, error) = (maybe(code, "code")?, maybe(issuer, "iss")?, maybe(error, "error")?);
+    Ok(LoginFinish { state, code, issuer, error })
+}
+
+/// Beginning of a login.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Login<'a> {
+    /// The word `success`.
+    #[cfg_attr(test, schemars(with = "Success"))]
+    status: &'static str,
+    /// Address to open in a browser.
+    authorization_url: &'a str,
+    /// Text by which what the browser brings back is known.
+    state: &'a str,
+}
+
+/// Writes the answer to `POST /api/servers/{name}/login`.
+pub(super) fn login(begun: &LoginBegun) -> Vec<u8> {
+    let LoginBegun { authorization_url, state } = begun;
+    to_vec(&Login { status: "success", authorization_url, state })
 }
 
 /// Reads the body of `PUT /api/servers/{name}`. A member counts if it is present, so `[]` and `{}` clear.
@@ -108,6 +158,16 @@ pub(super) struct Shown<'a> {
     /// Environment variables that are set for it. The values are `[REDACTED]` where the gateway is told to show none.
     #[cfg_attr(test, schemars(with = "HashMap<String, String>"))]
     env: Env<'a>,
+    /// Address of a server that is elsewhere, without what may be a secret in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// Way in which a server that is elsewhere is spoken to.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    transport: Option<&'static str>,
+    /// Headers that are sent to a server that is elsewhere; the values are always `[REDACTED]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<HashMap<String, String>>"))]
+    headers: Option<BTreeMap<&'a str, &'static str>>,
 }
 
 struct Env<'a> {
@@ -131,6 +191,11 @@ fn shown<'a>(name: &'a str, definition: &'a Definition, redact: bool) -> Shown<'
         command: definition.command().unwrap_or_default(),
         args: if definition.command().is_some() { definition.args() } else { &[] },
         env: Env { entries: definition.env(), redact },
+        url: definition.remote().map(Remote::shown_address),
+        transport: definition.remote().map(|remote| remote.transport().name()),
+        headers: definition
+            .remote()
+            .map(|remote| remote.header_names().map(|name| (name, REDACTED)).collect()),
     }
 }
 
@@ -285,13 +350,16 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_shown_with_four_members_always() {
+    fn a_server_is_shown_with_four_members_and_a_remote_one_with_its_address() {
         let plain = definition(json!({"command": "npx", "env": {"B": "2", "A": "1"}, "disabled": true}));
         let text = String::from_utf8(server("n", &plain, false)).expect("UTF-8");
         assert_eq!(text, r#"{"name":"n","command":"npx","args":[],"env":{"B":"2","A":"1"}}"#);
-        let url = definition(json!({"url": "http://x/", "args": ["a"]}));
+        let url = definition(json!({"url": "http://u:s@x/?k=s", "args": ["a"], "headers": {"X-Key": "s"}}));
         let text = String::from_utf8(server("n", &url, false)).expect("UTF-8");
-        assert_eq!(text, r#"{"name":"n","command":"","args":[],"env":{}}"#);
+        assert_eq!(
+            text,
+            r#"{"name":"n","command":"","args":[],"env":{},"url":"http://x/?k=[REDACTED]","type":"streamable-http","headers":{"X-Key":"[REDACTED]"}}"#
+        );
     }
 
     #[tokio::test]

@@ -224,10 +224,12 @@ impl From<Error> for ApiError {
             Error::Unreachable { retry_after, .. } => upstream.code("mcp_unreachable").retry(retry_after),
             Error::TimedOut { .. } => upstream.code("mcp_timeout"),
             Error::Rpc { .. } | Error::InputRequired | Error::BadReply { .. } => upstream.code("mcp_error"),
+            Error::RequestTooLarge { .. } => failure(StatusCode::PAYLOAD_TOO_LARGE).code("payload_too_large"),
             Error::Overloaded { retry_after } | Error::BreakerOpen { retry_after, .. } => {
                 unavailable(text).retry(Some(retry_after))
             }
             Error::TooManyPools { .. } => unavailable(text).retry(Some(POOL_PAUSE)),
+            Error::LoginFailed { .. } => failure(StatusCode::CONFLICT).code("login_failed"),
             Error::SecretMissing { .. } => failure(StatusCode::CONFLICT).code("secret_missing"),
             Error::ShuttingDown => unavailable(text),
             Error::Internal { .. } => ApiError::defect(text),
@@ -429,10 +431,7 @@ mod tests {
             (
                 "no_command",
                 500,
-                coded(
-                    "Server 'x' has no command: remote servers are not called yet by this version",
-                    "mcp_unreachable",
-                ),
+                coded("Server 'x' names neither a command nor an address", "mcp_unreachable"),
             ),
             ("server_not_permitted", 403, plain("This key may not use server 'x'")),
             ("tool_not_permitted", 403, plain("This key may not use tool 't'")),
@@ -499,6 +498,11 @@ mod tests {
                     "service_unavailable",
                 ),
             ),
+            (
+                "request_too_large",
+                413,
+                coded("The request is larger than server 'x' takes", "payload_too_large"),
+            ),
             ("timed_out", 500, coded("No answer within 3000 ms", "mcp_timeout")),
             ("overloaded", 503, coded("Too many calls are waiting for this server", "service_unavailable")),
             (
@@ -510,6 +514,7 @@ mod tests {
                     "service_unavailable",
                 ),
             ),
+            ("login_failed", 409, coded("Server 'x' secret", "login_failed")),
             (
                 "secret_missing",
                 409,

@@ -78,6 +78,8 @@ fn routes() -> Routes {
         .acting("server.change", "PUT", "/api/servers/{name}", Operator, &[], put(change))
         .acting("server.remove", "DELETE", "/api/servers/{name}", Operator, &[], delete(remove))
         .on("GET", "/api/servers/{name}/tools", Operator, get(tools))
+        .acting("server.login_begin", "POST", "/api/servers/{name}/login", Operator, &[], post(begin_login))
+        .acting("server.login", "POST", "/api/servers/{name}/login/finish", Operator, &[], post(finish_login))
         .calling("POST", "/api/query", Operator, post(query::run))
         .acting("config.export", "POST", "/api/config/export", Operator, &[], post(export))
         .acting("config.import", "POST", "/api/config/import", Operator, &[], post(import))
@@ -184,6 +186,22 @@ async fn tools(api: Api, name: Name) -> Result<Response, ApiError> {
     let (_, catalog) =
         api.shared.gateway.catalog(&api.caller, &server.id, None).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::tools(&catalog)))
+}
+
+async fn begin_login(api: Api, name: Name, request: Request) -> Result<Response, ApiError> {
+    let redirect_uri = bodies::read_login(&api.read(request).await?)?;
+    let name = api.name(name)?;
+    api.context.audit_as("server.login_begin", &name);
+    let begun = api.shared.gateway.begin_login(&api.caller, &name, redirect_uri).await;
+    Ok(json(bodies::login(&begun.map_err(|error| api.fail(error))?)))
+}
+
+async fn finish_login(api: Api, name: Name, request: Request) -> Result<Response, ApiError> {
+    let finish = bodies::read_login_finish(&api.read(request).await?)?;
+    let name = api.name(name)?;
+    api.context.audit_as("server.login", &name);
+    api.shared.gateway.finish_login(&api.caller, &name, finish).await.map_err(|error| api.fail(error))?;
+    Ok(json(bodies::done(&format!("Logged in to server '{name}'"))))
 }
 
 async fn export(api: Api, request: Request) -> Result<Response, ApiError> {

@@ -107,9 +107,11 @@ fn health(state: &State, crashed_before: bool) -> Health {
         State::Ready => Health::Healthy,
         State::Starting if crashed_before => Health::Unhealthy,
         State::Disabled | State::Idle | State::Starting | State::Stopping => Health::Unknown,
-        State::Degraded | State::Backoff { .. } | State::Failed { .. } | State::Exited { .. } => {
-            Health::Unhealthy
-        }
+        State::Degraded
+        | State::Backoff { .. }
+        | State::Unauthorized { .. }
+        | State::Failed { .. }
+        | State::Exited { .. } => Health::Unhealthy,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Arguments of a tool that a modern client repeats in headers (`x-mcp-header`; spec 2026-07-28,
 //! basic/transports/streamable-http, custom headers).
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 /// Maximum depth of properties that is searched for annotations.
@@ -31,6 +33,17 @@ impl HeaderParam {
         unique.take(MAX_PARAMS).cloned().collect()
     }
 
+    /// Returns what is wrong with the annotations of an input schema, in a few words: a client over HTTP must not use such a
+    /// tool (spec 2026-07-28, basic/transports/streamable-http). `None` if nothing is.
+    pub fn fault(schema: &str) -> Option<&'static str> {
+        if !schema.contains("x-mcp-header") {
+            return None;
+        }
+        let schema = serde_json::from_str(schema).ok()?;
+        let mut names = HashSet::new();
+        faulty(&schema, 0, &mut names)
+    }
+
     /// Reports whether a header, decoded, says what the arguments of a call do. An argument that is missing or null needs
     /// no header.
     pub fn agrees(&self, arguments: &Value, header: Option<&str>) -> bool {
@@ -49,6 +62,31 @@ impl HeaderParam {
     }
 }
 
+fn faulty(schema: &Value, depth: usize, names: &mut HashSet<String>) -> Option<&'static str> {
+    let properties = schema.get("properties").and_then(Value::as_object)?;
+    if depth == MAX_DEPTH {
+        return None;
+    }
+    properties.values().find_map(|property| {
+        let annotation = property.get("x-mcp-header");
+        let own = annotation.and_then(|annotation| match annotation.as_str() {
+            None | Some("") => Some("names no header"),
+            Some(name) if !is_token(name) => Some("has a character that no header's name can have"),
+            Some(_) if !is_repeatable(property) => {
+                Some("stands at an argument that is no text, whole number or truth")
+            }
+            Some(name) if !names.insert(name.to_ascii_lowercase()) => Some("is there twice"),
+            Some(_) => None,
+        });
+        own.or_else(|| faulty(property, depth + 1, names))
+    })
+}
+
+/// Reports whether an argument is of a type that can be repeated in a header.
+fn is_repeatable(property: &Value) -> bool {
+    matches!(property["type"].as_str(), Some("string" | "integer" | "boolean"))
+}
+
 fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<HeaderParam>) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     if path.len() == MAX_DEPTH {
@@ -58,7 +96,7 @@ fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<HeaderParam>)
         path.push(name.clone());
         if let Some(annotation) = property.get("x-mcp-header").and_then(Value::as_str)
             && is_token(annotation)
-            && matches!(property["type"].as_str(), Some("string" | "integer" | "boolean"))
+            && is_repeatable(property)
         {
             let header = format!("mcp-param-{}", annotation.to_ascii_lowercase());
             found.push(HeaderParam { header, path: path.clone() });
@@ -92,6 +130,31 @@ mod tests {
         let read = HeaderParam::read(&schema.to_string());
         let told: Vec<(&str, String)> = read.iter().map(|one| (&*one.header, one.path.join("."))).collect();
         assert_eq!(told, [("mcp-param-region", "region".to_owned()), ("mcp-param-n", "deep.n".to_owned())]);
+    }
+
+    #[test]
+    fn a_tool_with_an_annotation_that_is_not_allowed_is_known_by_its_fault() {
+        let fault = |properties: Value| HeaderParam::fault(&json!({"properties": properties}).to_string());
+        let string = |name: &str| json!({"type": "string", "x-mcp-header": name});
+        let deep = json!({"type": "object", "properties": {"n": {"type": "integer", "x-mcp-header": "N"}}});
+        assert_eq!(fault(json!({"a": string("A"), "b": string("B"), "deep": deep})), None);
+        assert_eq!(fault(json!({"a": {"type": "number"}})), None);
+        for bad in [
+            json!({"a": string("")}),
+            json!({"a": {"type": "string", "x-mcp-header": 7}}),
+            json!({"a": string("a b")}),
+            json!({"a": string("a:b")}),
+            json!({"a": string("é")}),
+            json!({"a": string("a\tb")}),
+            json!({"a": {"type": "number", "x-mcp-header": "A"}}),
+            json!({"a": {"type": "object", "x-mcp-header": "A"}}),
+            json!({"a": {"type": ["string", "null"], "x-mcp-header": "A"}}),
+            json!({"a": {"x-mcp-header": "A"}}),
+            json!({"a": string("A"), "b": string("a")}),
+            json!({"o": {"type": "object", "properties": {"a": string("")}}}),
+        ] {
+            assert!(fault(bad.clone()).is_some(), "{bad}");
+        }
     }
 
     #[test]

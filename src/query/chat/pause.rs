@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::HeaderMap;
 
 use crate::query::ModelError;
+use crate::retry_after;
 
 /// The first pause before a turn is tried again, if the endpoint names none; it doubles.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -26,13 +27,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
         return Some(Duration::from_millis(ms));
     }
     let wanted = text("retry-after")?;
-    match wanted.parse::<u32>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds.into())),
-        Err(_) => {
-            let at = httpdate::parse_http_date(wanted).ok()?;
-            Some(at.duration_since(now).unwrap_or_default())
-        }
-    }
+    retry_after::retry_after(wanted, now)
 }
 
 #[cfg(test)]

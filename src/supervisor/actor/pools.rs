@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::policy::{EraChoice, Isolation};
 use super::super::shared_hooks::FleetId;
 use super::{ActorRef, Server, SupervisorMsg, SupervisorState};
-use crate::child::PoolKey;
+use crate::upstream::PoolKey;
 
 impl SupervisorState {
     /// Returns the ids of what all share of a server, and of its pools.

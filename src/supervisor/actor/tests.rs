@@ -78,6 +78,7 @@ impl World {
 
     fn apply(&self, servers: &[(&str, Value)]) {
         let spec = |(name, raw): &(&str, Value)| ServerSpec {
+            is_of_api: false,
             id: (*name).into(),
             name: (*name).into(),
             definition: Arc::new(Definition::parse(raw.as_object().unwrap().clone()).unwrap()),

@@ -47,7 +47,7 @@ async fn an_export_of_an_import_is_the_same_file_in_the_same_order() {
         "$schema": "https://example.com/schema.json",
         "mcpServers": {
             "zulu": {"disabled": true, "args": [], "command": "npx", "x-note": {"b": [1.0, null], "a": "ü"}},
-            "remote": {"url": "https://example.com/mcp", "headers": {"Authorization": "x"}},
+            "remote": {"url": "https://127.0.0.1:9/mcp", "headers": {"Authorization": "x"}},
             "alpha/ä": {"command": "/no/such/program", "env": {"Z": "", "A": "=\n"}, "autoApprove": ["echo"]}
         },
         "globalShortcut": "Ctrl+Space"

@@ -229,7 +229,7 @@ async fn tools_of_a_server_that_does_not_run_are_an_error_and_no_empty_list() {
         .server("slow", with(fake(&["--slow-init", "700"]), json!({"era": "legacy"})))
         .server("mute", mute)
         .server("missing", idle())
-        .server("remote", json!({"url": "https://example.com/mcp"}))
+        .server("remote", json!({"url": "http://127.0.0.1:9/mcp"}))
         .server("off", json!({"command": "true", "disabled": true}))
         .start()
         .await;
@@ -245,10 +245,7 @@ async fn tools_of_a_server_that_does_not_run_are_an_error_and_no_empty_list() {
         "{missing}"
     );
     let remote = get(&gateway, "/api/servers/remote/tools").await.expect(500);
-    assert_eq!(
-        remote["error"],
-        "Server 'remote' has no command: remote servers are not called yet by this version"
-    );
+    assert!(remote["error"].as_str().is_some_and(|text| text.contains("refused the connection")), "{remote}");
     let off = get(&gateway, "/api/servers/off/tools").await.expect(409);
     assert_eq!(off, json!({"error": "Server 'off' is disabled", "code": "mcp_inactive"}));
     gateway.stop().await;
@@ -256,9 +253,13 @@ async fn tools_of_a_server_that_does_not_run_are_an_error_and_no_empty_list() {
 
 #[tokio::test]
 async fn a_remote_server_is_listed_without_a_command() {
-    let gateway =
-        TestGateway::new().server("remote", json!({"url": "https://example.com/mcp"})).start().await;
+    let gateway = TestGateway::new().server("remote", json!({"url": "http://127.0.0.1:9/mcp"})).start().await;
     let shown = get(&gateway, "/api/servers/remote").await.expect(200);
     assert_eq!((&shown["command"], &shown["args"]), (&json!(""), &json!([])), "{shown}");
+    assert_eq!(
+        (&shown["url"], &shown["type"]),
+        (&json!("http://127.0.0.1:9/mcp"), &json!("streamable-http")),
+        "{shown}"
+    );
     gateway.stop().await;
 }

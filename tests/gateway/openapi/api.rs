@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Asking;
 use crate::query::KEY;
+use crate::remotes::logins::Guarded;
 use crate::support::gateway::{TestGateway, fake};
 use crate::support::llm::{Llm, Turn};
 
@@ -26,10 +27,13 @@ async fn every_answer_of_api_is_described_and_everything_described_is_answered()
         Turn::failure(401, "Incorrect API key provided"),
     ])
     .await;
+    let guarded = Guarded::start().await;
     let gateway = TestGateway::new()
+        .server("guarded", guarded.definition(json!({"type": "login"})))
         .server("fake", fake(&[]))
         .server("off", json!({"command": "true", "disabled": true}))
         .server("broken", json!({"command": "/no/such/program-of-the-test"}))
+        .server("remote", json!({"url": "http://127.0.0.1:9/mcp", "headers": {"X-Key": "k"}}))
         .variable("OPENAI_API_KEY", KEY)
         .variable("OPENAI_BASE_URL", &model.url())
         .start()
@@ -38,9 +42,25 @@ async fn every_answer_of_api_is_described_and_everything_described_is_answered()
     gateway.wait_state("broken", "failed").await;
     let mut asking = Asking::new(&gateway, "/api/openapi.json").await;
     servers(&mut asking).await;
+    gateway.wait_state("guarded", "unauthorized").await;
+    logins(&mut asking, &guarded.origin).await;
     questions(&mut asking).await;
     asking.finish(&EXCEPTIONS);
     gateway.stop().await;
+}
+
+async fn logins(asking: &mut Asking<'_>, issuer: &str) {
+    let (begin, finish) = ("/api/servers/guarded/login", "/api/servers/guarded/login/finish");
+    let redirect_uri = json!({"redirect_uri": "http://127.0.0.1:9/callback"});
+    asking.ask("POST", begin, Some(json!({"redirect_uri": "https://elsewhere"})), 400).await;
+    asking.ask("POST", "/api/servers/nobody/login", Some(redirect_uri.clone()), 404).await;
+    asking.ask("POST", "/api/servers/fake/login", Some(redirect_uri.clone()), 409).await;
+    let begun = asking.ask("POST", begin, Some(redirect_uri), 200).await;
+    asking.ask("POST", finish, Some(json!({"code": "c"})), 400).await;
+    asking.ask("POST", finish, Some(json!({"state": "another"})), 409).await;
+    let back = json!({"state": begun["state"], "code": "c", "iss": issuer});
+    asking.ask("POST", "/api/servers/nobody/login/finish", Some(back.clone()), 404).await;
+    asking.ask("POST", finish, Some(back), 200).await;
 }
 
 async fn servers(asking: &mut Asking<'_>) {
@@ -55,6 +75,7 @@ async fn servers(asking: &mut Asking<'_>) {
         .await;
     asking.ask("POST", "/api/servers", Some(json!({})), 400).await;
     asking.ask("GET", "/api/servers/new", None, 200).await;
+    asking.ask("GET", "/api/servers/remote", None, 200).await;
     asking.ask("GET", "/api/servers/nobody", None, 404).await;
     asking.ask("PUT", "/api/servers/new", Some(json!({"args": []})), 200).await;
     asking.ask("PUT", "/api/servers/nobody", Some(json!({"args": []})), 404).await;

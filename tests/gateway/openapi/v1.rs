@@ -80,7 +80,8 @@ async fn daemon(tools: &Path) -> Gateway {
         .server("mute", with(fake(&[]), json!({"breaker_pause": "10m"})))
         .server("own", own())
         .server("off", json!({"command": "true", "disabled": true}))
-        .server("remote", json!({"url": "https://example.com/mcp"}))
+        .server("remote", json!({"url": "http://127.0.0.1:9/mcp"}))
+        .server("unusable", json!({"command": "x", "args": "not a list"}))
         .start()
         .await;
     for ready in ["fake", "talkative", "edited", "mute"] {
@@ -196,7 +197,8 @@ async fn mcps(asking: &mut Asking<'_>) {
     asking.ask("GET", "/v1/mcps/nobody", None, 404).await;
     asking.ask("POST", "/v1/mcps/fake/restart", None, 200).await;
     asking.ask("POST", "/v1/mcps/off/restart", None, 409).await;
-    asking.ask("POST", "/v1/mcps/remote/restart", None, 502).await;
+    asking.ask("POST", "/v1/mcps/remote/restart", None, 200).await;
+    asking.ask("POST", "/v1/mcps/unusable/restart", None, 502).await;
     asking.ask("POST", "/v1/mcps/nobody/restart", None, 404).await;
     asking.ask("DELETE", "/v1/mcps/fake/restart", None, 405).await;
 }

@@ -14,7 +14,7 @@ async fn each_failure_of_a_call_has_its_status_and_code() {
         .server("fake", fake(&[]))
         .server("off", json!({"command": "true", "disabled": true}))
         .server("missing", json!({"command": "/no/such/program-of-the-test"}))
-        .server("remote", json!({"url": "https://example.com/mcp"}))
+        .server("remote", json!({"url": "http://127.0.0.1:9/mcp"}))
         .start()
         .await;
     gateway.wait_state("fake", "ready").await;

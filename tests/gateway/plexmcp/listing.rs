@@ -105,19 +105,20 @@ async fn lists_are_filtered_by_status_and_health() {
         .server("well", fake(&[]))
         .server("ill", json!({"command": "/no/such/program-of-the-test"}))
         .server("off", json!({"command": "true", "disabled": true}))
-        .server("remote", json!({"url": "https://example.com/mcp"}))
+        .server("remote", json!({"url": "http://0.0.0.0:9/mcp"}))
         .start()
         .await;
     gateway.wait_state("well", "ready").await;
     gateway.wait_state("ill", "failed").await;
+    gateway.wait_state("remote", "failed").await;
     let cases: [(&str, &[&str]); 8] = [
         ("?status=all", &["ill", "off", "remote", "well"]),
-        ("?status=active", &["ill", "well"]),
-        ("?status=inactive", &["off", "remote"]),
+        ("?status=active", &["ill", "remote", "well"]),
+        ("?status=inactive", &["off"]),
         ("?health=healthy", &["well"]),
-        ("?health=unhealthy", &["ill"]),
-        ("?health=unknown", &["off", "remote"]),
-        ("?status=inactive&health=unknown", &["off", "remote"]),
+        ("?health=unhealthy", &["ill", "remote"]),
+        ("?health=unknown", &["off"]),
+        ("?status=inactive&health=unknown", &["off"]),
         ("?status=inactive&health=healthy", &[]),
     ];
     for (query, expected) in cases {

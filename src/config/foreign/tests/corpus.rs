@@ -266,13 +266,13 @@ const ODDITIES: [Oddity; 18] = [
     Oddity {
         name: "remote",
         change: |it| it.address = Some("http://h:9/mcp"),
-        becomes: "http http://h:9/mcp",
+        becomes: "streamable-http http://h:9/mcp",
         ..PLAIN
     },
     Oddity {
         name: "remote and off",
         change: |it| (it.off, it.address) = (true, Some("http://h:9/mcp")),
-        becomes: "off http http://h:9/mcp",
+        becomes: "off streamable-http http://h:9/mcp",
         ..PLAIN
     },
     Oddity {

@@ -220,6 +220,53 @@ fn describe_servers(schemas: &mut Schemas, method: &str, path: &str) -> Option<O
                 ok("It is removed.", schemas.of::<bodies::Done<'_>>()),
             )
         },
+        _ => return describe_logins(schemas, method, path),
+    })
+}
+
+fn describe_logins(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation> {
+    let ok = |description, schema| Answer::json(200, description, schema);
+    Some(match (method, path) {
+        ("POST", "/api/servers/{name}/login") => {
+            let members = Members::default().must(
+                "redirect_uri",
+                some_text(),
+                "Address of the person's own machine that the browser is sent to at the end.",
+            );
+            Operation {
+                description: "For a remote server whose `mcpvisor.auth` is of type `login`. The login must be finished within \
+                              ten minutes.",
+                body: Some((members.open(), json!({"redirect_uri": "http://127.0.0.1:7777/callback"}))),
+                errors: vec![404, 409],
+                ..reading(
+                    "beginLogin",
+                    "Servers",
+                    "Begin a login at a remote server",
+                    ok("Where to go.", schemas.of::<bodies::Login<'_>>()),
+                )
+            }
+        }
+        ("POST", "/api/servers/{name}/login/finish") => {
+            let members = Members::default()
+                .must("state", some_text(), "Text that came back, as it was given at the beginning.")
+                .may("code", some_text(), "Code that came back.")
+                .may("iss", some_text(), "Authorization server that sent it back, if it said (RFC 9207).")
+                .may("error", some_text(), "Error that came back.");
+            Operation {
+                description: "The server is connected to at once.",
+                body: Some((
+                    members.open(),
+                    json!({"state": "k3v…", "code": "spl…", "iss": "https://auth.example.org"}),
+                )),
+                errors: vec![404, 409],
+                ..reading(
+                    "finishLogin",
+                    "Servers",
+                    "Finish a login at a remote server",
+                    ok("The login is kept.", schemas.of::<bodies::Done<'_>>()),
+                )
+            }
+        }
         _ => return None,
     })
 }

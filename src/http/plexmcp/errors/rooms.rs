@@ -67,6 +67,10 @@ impl From<Error> for ApiError {
                     .with(&details)
                     .retry(retry_after)
             }
+            Error::RequestTooLarge { .. } => {
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
+                    .with(&json!({"phase": "not_sent"}))
+            }
             Error::BreakerOpen { retry_after, .. } => {
                 unavailable(text).with(&json!({"breaker": "open"})).retry(Some(retry_after))
             }
@@ -77,6 +81,7 @@ impl From<Error> for ApiError {
             }
             Error::Overloaded { retry_after } => unavailable(text).retry(Some(retry_after)),
             Error::TooManyPools { .. } => unavailable(text).retry(Some(POOL_PAUSE)),
+            Error::LoginFailed { .. } => ApiError::new(StatusCode::CONFLICT, "login_failed", text),
             Error::SecretMissing { secret, .. } => {
                 ApiError::new(StatusCode::CONFLICT, "secret_missing", text).with(&json!({"secret": secret}))
             }

@@ -20,15 +20,16 @@ pub(in crate::http::plexmcp) enum Status {
 
 /// Way in which the gateway speaks to an MCP.
 #[derive(JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(in crate::http::plexmcp) enum Transport {
     /// Standard input and output of a process on the gateway's machine.
     Stdio,
     /// Streamable HTTP, for a remote one.
-    Http,
+    StreamableHttp,
     /// HTTP with Server-Sent Events, for a remote one.
     Sse,
-    /// A WebSocket, for a remote one.
+    /// A WebSocket, which is not supported.
+    #[serde(rename = "websocket")]
     WebSocket,
 }
 
@@ -51,6 +52,8 @@ pub(in crate::http::plexmcp) enum State {
     Stopping,
     /// It has ended, and waits for its next start.
     Backoff,
+    /// It is a remote server that refuses the credentials, or wants some.
+    Unauthorized,
     /// It cannot be started, and is not tried again by itself.
     Failed,
     /// It has ended, and is not to be started again.
@@ -67,8 +70,12 @@ pub(in crate::http::plexmcp) enum StartPhase {
     Spawned,
     /// Its launcher fetches it.
     Installing,
+    /// A remote server is connected to, and asked which era it speaks.
+    Probing,
     /// It introduces itself and lists its tools.
     Handshake,
+    /// A remote server lists its tools.
+    Listing,
 }
 
 /// State of the circuit breaker of an MCP.

@@ -1,0 +1,228 @@
+//! Tokens of one remote server: got by client credentials or by a person's login, renewed before they end, one request at
+//! a time for all who wait (`remote-upstreams.md`, R60 and R63 to R65).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderValue;
+use tokio::sync::watch;
+
+use super::assertion;
+use super::endpoint::{ClientCredentials, ClientProof};
+use super::fault::{HttpFault, Word};
+use super::login::Login;
+use super::login_desk::{LoginBegun, LoginDesk, LoginFinish, LoginSettings};
+use super::oauth;
+use super::token_client::{Found, Granted, Proof, TokenClient, no_token};
+use crate::clock;
+use crate::process::Secret;
+
+/// Share of a token's life after which it is renewed.
+const RENEW_AT: f64 = 0.8;
+/// Shortest time between two renewals that nobody asked for.
+const LEAST_LIFE: Duration = Duration::from_secs(30);
+/// Life of a token that says none.
+const USUAL_LIFE: Duration = Duration::from_secs(3600);
+
+/// A token, as it is sent.
+#[derive(Clone)]
+pub(super) struct Bearer {
+    /// Value of the header.
+    pub(super) value: HeaderValue,
+    /// Number of it, counted from 1.
+    pub(super) number: u64,
+    renew_at: Instant,
+}
+
+/// How tokens are got.
+pub(super) enum Grant {
+    /// By the gateway's own credentials: its id, and its secret or private key in PEM.
+    Client { settings: ClientCredentials, client_id: Secret, proof: Secret },
+    /// By what a person has granted.
+    Login(Login),
+}
+
+type Waiting = watch::Receiver<Option<Result<Option<Bearer>, HttpFault>>>;
+
+/// Source of the tokens of one remote server.
+pub(super) struct Authorizer {
+    tokens: TokenClient,
+    grant: Grant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Bearer>,
+    /// Result of the request that is under way; `None` if none is.
+    running: Option<Waiting>,
+    /// Number of the last token.
+    last: u64,
+    found: Option<Found>,
+}
+
+impl Authorizer {
+    pub(super) fn new(tokens: TokenClient, grant: Grant) -> Authorizer {
+        Authorizer { tokens, grant, state: Mutex::default() }
+    }
+
+    /// Makes one for a server with a login, which its desk reaches from now on.
+    pub(super) fn of_login(
+        tokens: TokenClient,
+        settings: LoginSettings,
+        client: Option<(Secret, Option<Secret>)>,
+        desk: &Arc<LoginDesk>,
+    ) -> Arc<Authorizer> {
+        let login = Login::new(settings, client, desk.clone());
+        let own = Arc::new(Authorizer::new(tokens, Grant::Login(login)));
+        // They outlive this opening: a server that wants a login is not open.
+        let (begins, finishes) = (own.clone(), own.clone());
+        desk.attach(
+            Box::new(move |redirect_uri| {
+                let own = begins.clone();
+                Box::pin(async move { own.begin_login(&redirect_uri).await })
+            }),
+            Box::new(move |finish| {
+                let own = finishes.clone();
+                Box::pin(async move { own.finish_login(finish).await })
+            }),
+        );
+        own
+    }
+
+    /// Returns a token other than the one with the number `refused`, which the server refused with this challenge; `None`
+    /// where there is none and a person has to log in first.
+    pub(super) async fn bearer(
+        self: &Arc<Authorizer>,
+        refused: Option<u64>,
+        challenge: Option<&str>,
+    ) -> Result<Option<Bearer>, HttpFault> {
+        let mut running = match self.take_or_request(refused, challenge) {
+            Ok(bearer) => return Ok(Some(bearer)),
+            Err(running) => running,
+        };
+        let result = running.wait_for(Option::is_some).await.map_err(|_| gone())?.clone();
+        result.unwrap_or_else(|| Err(gone()))
+    }
+
+    /// Takes note of what the server wants, which a login is asked for.
+    pub(super) fn is_challenged(&self, challenge: Option<&str>) {
+        if let Grant::Login(login) = &self.grant {
+            login.is_challenged(challenge);
+        }
+    }
+
+    /// Reports whether a person can log in.
+    pub(super) fn takes_logins(&self) -> bool {
+        matches!(self.grant, Grant::Login(_))
+    }
+
+    fn take_or_request(
+        self: &Arc<Authorizer>,
+        refused: Option<u64>,
+        challenge: Option<&str>,
+    ) -> Result<Bearer, Waiting> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |token: &&Bearer| Some(token.number) != refused && token.renew_at > Instant::now();
+        if let Some(token) = state.token.as_ref().filter(fits) {
+            return Ok(token.clone());
+        }
+        if let Some(running) = &state.running {
+            return Err(running.clone());
+        }
+        let (sender, receiver) = watch::channel(None);
+        state.running = Some(receiver.clone());
+        let number = state.last + 1;
+        let known = state.found.clone().filter(|_| challenge.is_none());
+        drop(state);
+        let (own, challenge) = (self.clone(), challenge.map(str::to_owned));
+        let is_refused = refused.is_some();
+        // A task of its own: whoever asked first may leave, and the others go on waiting.
+        tokio::spawn(async move {
+            let result = own.request(is_refused, challenge.as_deref(), known).await;
+            let result = result.and_then(|granted| own.settle(number, granted));
+            own.state.lock().unwrap_or_else(PoisonError::into_inner).running = None;
+            sender.send_replace(Some(result));
+        });
+        Err(receiver)
+    }
+
+    /// Makes a token of what was granted the current one.
+    fn settle(&self, number: u64, granted: Option<(Granted, Found)>) -> Result<Option<Bearer>, HttpFault> {
+        let Some((granted, found)) = granted else { return Ok(None) };
+        let life = granted.expires_in.map_or(USUAL_LIFE, Duration::from_secs);
+        let mut value = HeaderValue::try_from(format!("Bearer {}", granted.access_token))
+            .map_err(|_| no_token(&found.server.issuer, "the token is no text that a header can have"))?;
+        value.set_sensitive(true);
+        let renew_at = Instant::now() + life.mul_f64(RENEW_AT).max(LEAST_LIFE);
+        let bearer = Bearer { value, number, renew_at };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.last, state.token, state.found) = (number, Some(bearer.clone()), Some(found));
+        Ok(Some(bearer))
+    }
+
+    async fn request(
+        &self,
+        is_refused: bool,
+        challenge: Option<&str>,
+        known: Option<Found>,
+    ) -> Result<Option<(Granted, Found)>, HttpFault> {
+        match &self.grant {
+            Grant::Login(login) => login.renew(&self.tokens, is_refused, challenge).await,
+            Grant::Client { settings, client_id, proof } => {
+                let found = match (known, &settings.token_url) {
+                    (Some(known), _) => known,
+                    (None, Some(token_url)) => pinned(settings, token_url),
+                    (None, None) => self.tokens.find(challenge).await?,
+                };
+                let server = &found.server;
+                let mut form = vec![("grant_type", "client_credentials".to_owned())];
+                let scope = settings.scope.clone().or(found.scope.clone());
+                form.extend(scope.map(|scope| ("scope", scope)));
+                let sent = match settings.proof {
+                    ClientProof::Secret => {
+                        Proof::Secret { secret: proof.expose(), in_body: server.wants_secret_in_body() }
+                    }
+                    ClientProof::Key => {
+                        let made =
+                            assertion::sign(client_id.expose(), &server.issuer, proof.expose(), clock::now());
+                        Proof::Assertion(made.map_err(|reason| {
+                            let what = format!("cannot be used: mcpvisor.auth.private_key {reason}");
+                            HttpFault::unseen(Word::Definition, what)
+                        })?)
+                    }
+                };
+                let target = (server, found.resource.as_deref());
+                let granted = self.tokens.token(target, client_id.expose(), sent, form).await?;
+                Ok(Some((granted, found)))
+            }
+        }
+    }
+
+    async fn begin_login(&self, redirect_uri: &str) -> Result<LoginBegun, HttpFault> {
+        match &self.grant {
+            Grant::Login(login) => login.begin(&self.tokens, redirect_uri).await,
+            Grant::Client { .. } => Err(gone()),
+        }
+    }
+
+    async fn finish_login(&self, finish: LoginFinish) -> Result<(), HttpFault> {
+        let Grant::Login(login) = &self.grant else { return Err(gone()) };
+        let granted = login.finish(&self.tokens, finish).await?;
+        let number = self.state.lock().unwrap_or_else(PoisonError::into_inner).last + 1;
+        self.settle(number, Some(granted)).map(drop)
+    }
+}
+
+fn pinned(settings: &ClientCredentials, token_url: &str) -> Found {
+    let issuer = settings.issuer.clone().unwrap_or_else(|| token_url.to_owned());
+    let server = oauth::ServerMetadata::pinned(issuer, token_url.to_owned());
+    Found { server, scope: None, resource: None }
+}
+
+fn gone() -> HttpFault {
+    HttpFault::unseen(
+        Word::Unauthorized,
+        "got no token: the server is being closed, or opened anew; try again",
+    )
+}

@@ -1,0 +1,306 @@
+//! A call to a remote server, from the link to its outcome. It is sent again only where the server has provably not begun
+//! it, once at most (`remote-upstreams.md`, R36, R55, R56 and R59).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::HeaderMap;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::attempt::{self, Answered, Clock, Request, Stop};
+use super::fault::{Consequence, HttpFault, Proof, Word};
+use super::headers;
+use super::hub::{Doubt, Hub, Incident, SIDE_LIMIT};
+use super::session::Session;
+use crate::jsonrpc;
+use crate::mcp::translate::HeaderParam;
+use crate::mcp::{Era, method};
+use crate::upstream::call::{Call, Outcome, Refusal, Submitted, Unsent};
+use crate::upstream::catalog::CatalogSlot;
+use crate::upstream::exchange::Exchange;
+
+/// First pause after a refusal for too many requests that names none; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// First pause before a stream of notifications is opened again; it doubles.
+const FIRST_REOPEN: Duration = Duration::from_secs(1);
+/// Longest of both.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+
+/// Carries calls from a link until it is closed or told to close; then those under way have until the time that is told.
+pub(super) async fn serve(
+    hub: Arc<Hub>,
+    catalog: Arc<CatalogSlot>,
+    mut calls: mpsc::Receiver<Submitted>,
+    mut close: oneshot::Receiver<Instant>,
+) {
+    let mut tasks = JoinSet::new();
+    let until = loop {
+        tokio::select! {
+            submitted = calls.recv() => match submitted {
+                Some(Submitted::Call { unsent, reply }) => {
+                    tasks.spawn(carry(hub.clone(), catalog.clone(), unsent, reply));
+                }
+                Some(Submitted::Notification(name)) => post_notification(&hub, name).await,
+                None => break Instant::now(),
+            },
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+            until = &mut close => break until.unwrap_or_else(|_| Instant::now()),
+        }
+    };
+    calls.close();
+    while let Ok(submitted) = calls.try_recv() {
+        if let Submitted::Call { unsent, reply } = submitted {
+            let _ = reply.send(unsent.given_back());
+        }
+    }
+    let over = async { while tasks.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout_at(until.into(), over).await;
+}
+
+/// Posts a notification without params; what comes of it is counted only.
+pub(super) async fn post_notification(hub: &Arc<Hub>, name: &'static str) {
+    let session = hub.session();
+    let mut body = BytesMut::new();
+    jsonrpc::push_notification(&mut body, name, b"");
+    let mut headers = HeaderMap::new();
+    session.write(&mut headers);
+    let target = hub.target();
+    match tokio::time::timeout(SIDE_LIMIT, hub.client.post(&target, body.freeze(), headers)).await {
+        Ok(Ok(response)) if response.status().is_success() => {}
+        Ok(_) | Err(_) => hub.counters.dropped_notice(),
+    }
+}
+
+async fn carry(
+    hub: Arc<Hub>,
+    catalog: Arc<CatalogSlot>,
+    unsent: Unsent,
+    mut reply: oneshot::Sender<Outcome>,
+) {
+    let outcome = tokio::select! {
+        outcome = run(&hub, &catalog, unsent) => outcome,
+        // Dropping the other branch cancels the call.
+        () = reply.closed() => return,
+    };
+    let _ = reply.send(outcome);
+}
+
+async fn run(hub: &Arc<Hub>, catalog: &CatalogSlot, unsent: Unsent) -> Outcome {
+    let Unsent { mut call, limits, era_meta } = unsent;
+    if limits.hard <= Instant::now() {
+        return Outcome::TimedOut { sent: false, asked: false };
+    }
+    let exchange = call.exchange.take();
+    let mut clock = Clock::new(limits);
+    let mut run = Run { hub, catalog, call: &call, era_meta: &era_meta, exchange: exchange.as_ref() };
+    let stopped = match call.method == method::LISTEN {
+        true => run.listen(&mut clock).await,
+        false => run.carry(&mut clock).await,
+    };
+    match stopped {
+        Ok(Ok(result)) => {
+            if call.method == method::TOOLS_CALL {
+                hub.let_in();
+            }
+            Outcome::Result(result)
+        }
+        Ok(Err(error)) => Outcome::Error(error),
+        Err(Stop::TimedOut) => {
+            if !clock.asked {
+                hub.activity.expired(1);
+            }
+            Outcome::TimedOut { sent: true, asked: clock.asked }
+        }
+        Err(Stop::SessionLost) => {
+            let what = "lost the session again as soon as it was opened anew";
+            outcome_of(hub, HttpFault::unseen(Word::SessionLost, what), call)
+        }
+        Err(Stop::OtherEra(fault)) => {
+            call.exchange = exchange;
+            let is_unseen = fault.proof == Proof::Unseen;
+            let outcome =
+                if is_unseen { Outcome::Gone { unsent: Some(Box::new(call)) } } else { refused(&fault) };
+            (hub.incident)(Incident::OtherEra(fault));
+            outcome
+        }
+        Err(Stop::Fault(fault)) => {
+            call.exchange = exchange;
+            outcome_of(hub, fault, call)
+        }
+    }
+}
+
+type Said = Result<Bytes, jsonrpc::RpcError>;
+
+/// A call that is being carried.
+struct Run<'a> {
+    hub: &'a Arc<Hub>,
+    catalog: &'a CatalogSlot,
+    call: &'a Call,
+    era_meta: &'a Bytes,
+    exchange: Option<&'a Arc<Exchange>>,
+}
+
+impl Run<'_> {
+    /// Sends the call, and once more where it has provably not been begun.
+    async fn carry(&mut self, clock: &mut Clock) -> Result<Said, Stop> {
+        self.await_pause(clock).await?;
+        let session = self.hub.session();
+        let first = match self.attempt(&session, clock).await {
+            Ok(answered) => return Ok(answered.outcome),
+            Err(stop) => stop,
+        };
+        match first {
+            Stop::SessionLost => self.renew(session.number, clock).await?,
+            Stop::Fault(fault) if fault.word == Word::RateLimited => {
+                self.hub.pause(fault.pause.unwrap_or(FIRST_PAUSE));
+                if self.hub.paused_until().is_some_and(|until| until >= clock.end()) {
+                    return Err(Stop::Fault(fault));
+                }
+                self.await_pause(clock).await?;
+            }
+            Stop::Fault(fault) if fault.word == Word::StreamLost && fault.proof == Proof::Unseen => {}
+            other => return Err(other),
+        }
+        let session = self.hub.session();
+        Ok(self.attempt(&session, clock).await?.outcome)
+    }
+
+    /// Waits until the server may be asked again.
+    async fn await_pause(&self, clock: &Clock) -> Result<(), Stop> {
+        let Some(until) = self.hub.paused_until() else { return Ok(()) };
+        if until >= clock.end() {
+            let mut fault = HttpFault::unseen(Word::RateLimited, "was asked too often (HTTP 429)");
+            fault.pause = Some(until.saturating_duration_since(Instant::now()));
+            return Err(Stop::Fault(fault));
+        }
+        tokio::time::sleep_until(until.into()).await;
+        Ok(())
+    }
+
+    async fn renew(&self, number: u64, clock: &Clock) -> Result<(), Stop> {
+        let renewed = tokio::time::timeout_at(clock.end().into(), self.hub.renew(number)).await;
+        renewed.map_err(|_| Stop::TimedOut)?.map_err(Stop::Fault)
+    }
+
+    /// Sends the call once.
+    async fn attempt(&self, session: &Session, clock: &mut Clock) -> Result<Answered, Stop> {
+        let Run { hub, call, .. } = self;
+        let id = hub.next_id();
+        let mut body = BytesMut::new();
+        let meta = [&self.era_meta[..], &call.meta[..]];
+        jsonrpc::push_request(&mut body, id, &call.method, &call.members, &meta, call.progress);
+        // The end of its line.
+        body.truncate(body.len() - 1);
+        let body = body.freeze();
+        let mut headers = HeaderMap::new();
+        session.write(&mut headers);
+        if session.era == Era::Modern {
+            headers::write(&mut headers, &call.method, &body, |tool| self.annotated(tool));
+        }
+        let exchange = self.exchange;
+        let request = Request { id, method: &call.method, body, headers, session, exchange };
+        let mut begun = Begun { hub, id, session, is_over: false };
+        hub.begin(id, (&call.method, &call.members), exchange, clock.elsewhere());
+        let sent = attempt::send(hub, &request, clock).await;
+        begun.is_over = !matches!(sent, Err(Stop::TimedOut));
+        sent
+    }
+
+    /// Returns the arguments of a tool that its schema wants in headers.
+    fn annotated(&self, tool: &str) -> Arc<[HeaderParam]> {
+        self.catalog.load().tool(tool).map(|tool| tool.header_params().clone()).unwrap_or_default()
+    }
+
+    /// Keeps a stream of notifications open; returns when the server ends it in order or does not have it.
+    async fn listen(&mut self, clock: &mut Clock) -> Result<Said, Stop> {
+        let mut pause = FIRST_REOPEN;
+        loop {
+            let began = Instant::now();
+            let fault = match self.carry(clock).await {
+                Err(Stop::Fault(fault)) if reopens(&fault) => fault,
+                other => return other,
+            };
+            if began.elapsed() > MAX_PAUSE {
+                pause = FIRST_REOPEN;
+            }
+            let what = format!("its stream of notifications is not there: it {fault}");
+            (self.hub.incident)(Incident::Doubtful(Doubt::Stream, what.into()));
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+    }
+}
+
+/// Reports whether a stream of notifications is to be opened again after this failure.
+fn reopens(fault: &HttpFault) -> bool {
+    matches!(fault.word, Word::StreamLost | Word::ServerError | Word::RateLimited | Word::TooLarge)
+        && fault.proof == Proof::Unknown
+}
+
+/// A request that the server has. Dropped before it is over, it is cancelled: a modern server sees that from the
+/// connection, a legacy one is told.
+struct Begun<'a> {
+    hub: &'a Arc<Hub>,
+    id: u64,
+    session: &'a Session,
+    is_over: bool,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.hub.end(self.id, !self.is_over);
+        if !self.is_over && self.session.era == Era::Legacy {
+            self.hub.post_cancelled(self.session, self.id, "it is not waited for any more");
+        }
+    }
+}
+
+/// Returns what a failure means for the call that met it, and tells the actor what it means for the server.
+fn outcome_of(hub: &Hub, fault: HttpFault, call: Call) -> Outcome {
+    let is_of_connection = matches!(
+        fault.word,
+        Word::DnsFailed
+            | Word::Refused
+            | Word::ConnectTimeout
+            | Word::TlsFailed
+            | Word::ProxyFailed
+            | Word::AddressNotAllowed
+            | Word::StreamLost
+    );
+    if is_of_connection && fault.proof == Proof::Unseen {
+        (hub.incident)(Incident::Over(fault));
+        return Outcome::Gone { unsent: Some(Box::new(call)) };
+    }
+    if fault.word.consequence() == Consequence::NotAuthorized {
+        hub.note_refusal(&fault);
+    }
+    let (is_unseen, outcome) = (fault.proof == Proof::Unseen, refused(&fault));
+    match (fault.word, fault.word.consequence()) {
+        // Some servers list their tools to everybody and want a login, or a further one, for calls (R17).
+        (Word::LoginRequired | Word::InsufficientScope, _) => {
+            hub.shut.store(true, Ordering::Relaxed);
+            (hub.incident)(Incident::Doubtful(Doubt::Calls, fault.sentence.into()));
+        }
+        // What is refused is the call.
+        (Word::Forbidden, _) | (_, Consequence::MayHeal) => {}
+        (_, Consequence::NotAuthorized | Consequence::Wrong) if is_unseen => {
+            (hub.incident)(Incident::Over(fault));
+        }
+        _ => {}
+    }
+    outcome
+}
+
+fn refused(fault: &HttpFault) -> Outcome {
+    let unseen = fault.proof == Proof::Unseen;
+    Outcome::Refused(Box::new(Refusal {
+        sentence: fault.sentence.clone(),
+        unseen,
+        too_large: fault.word == Word::TooLarge && unseen,
+        pause: fault.pause,
+    }))
+}

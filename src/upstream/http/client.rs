@@ -1,0 +1,319 @@
+//! The connections to one remote server: what is sent on each request, and where to. Redirects are followed within the
+//! origin only (`remote-upstreams.md`, R3, R27 and R33).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
+use reqwest::{Client, Method, Response, StatusCode, Url};
+use sha2::{Digest, Sha256};
+
+use super::authorizer::{Authorizer, Grant};
+use super::endpoint::{AuthChoice, CLIENT_ID, ClientProof, Endpoint};
+use super::fault::{HttpFault, Word};
+use super::host::literal;
+use super::network::{build, network_fault, not_allowed, whole};
+use super::session::Session;
+use super::token_client::TokenClient;
+use super::verdict::{self, Refused, RefusedHead};
+use crate::clock;
+use crate::process::{Secret, resolve_text};
+use crate::retry_after::retry_after;
+
+/// Maximum number of redirects within the origin.
+const MAX_REDIRECTS: usize = 3;
+/// Maximum number of bytes of a refusal that are read.
+const MAX_REFUSAL: usize = 64 * 1024;
+/// Time to read the body of a refusal.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Connections to one server, with what is sent on each request.
+pub(super) struct HttpClient {
+    client: Client,
+    url: Url,
+    name: Arc<str>,
+    has_credential: bool,
+    /// Source of tokens; `None` where none are wanted.
+    authorizer: Option<Arc<Authorizer>>,
+    /// Digest of the resolved address and headers.
+    credential: [u8; 32],
+}
+
+impl HttpClient {
+    /// Resolves the references of an endpoint and prepares its connections. Connects nowhere.
+    pub(super) fn open(endpoint: &Endpoint) -> Result<HttpClient, HttpFault> {
+        let wrong = |reason: String| HttpFault::unseen(Word::Definition, format!("cannot be used: {reason}"));
+        let own = resolved_env(endpoint).map_err(wrong)?;
+        let lookup = |name: &str| {
+            let own = own.iter().find(|(known, _)| known == name);
+            own.map(|(_, value)| value.expose().to_owned())
+        };
+        let resolve = |place: &str, text: &str| {
+            resolve_text(place, text, lookup, &endpoint.secrets).map_err(|error| wrong(error.to_string()))
+        };
+        let address = resolve("url", &endpoint.address)?;
+        let url = Url::parse(address.expose().trim())
+            .map_err(|_| wrong("url is no address, with its references replaced".to_owned()))?;
+        let mut digest = Sha256::new();
+        digest.update(url.as_str());
+        let mut headers = HeaderMap::new();
+        for (name, value) in &endpoint.headers {
+            let place = format!("headers.{name}");
+            let value = resolve(&place, value)?;
+            digest.update([0]);
+            digest.update(name);
+            digest.update([0]);
+            digest.update(value.expose());
+            let (name, value) = header(name, &value).map_err(|reason| wrong(format!("{place} {reason}")))?;
+            headers.append(name, value);
+        }
+        endpoint.check_scheme(&url, !headers.is_empty() || endpoint.auth.is_some()).map_err(wrong)?;
+        if let Some(literal) = literal(&url) {
+            endpoint.rules.check(None, literal).map_err(|forbidden| not_allowed(&forbidden))?;
+        }
+        let texts = endpoint.auth.iter().flat_map(AuthChoice::texts);
+        let mut secrets = Vec::new();
+        for (place, text) in texts {
+            let secret = resolve(place, text)?;
+            digest.update([0]);
+            digest.update(secret.expose());
+            secrets.push((place, secret));
+        }
+        let authorizer = authorizer(endpoint, &url, &secrets).map_err(|error| wrong(whole(&error)))?;
+        let has_credential = authorizer.is_some()
+            || !headers.is_empty()
+            || !url.username().is_empty()
+            || url.query().is_some();
+        let client = build(endpoint, &url, headers).map_err(|error| wrong(whole(&error)))?;
+        let name = endpoint.name.clone();
+        Ok(HttpClient { client, url, name, has_credential, authorizer, credential: digest.finalize().into() })
+    }
+
+    /// Returns the digest of the address and the headers that are sent, by which a change of a credential is known.
+    pub(super) fn credential(&self) -> [u8; 32] {
+        self.credential
+    }
+
+    /// Returns the address, which may have secrets in it.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Posts a message.
+    pub(super) async fn post(
+        &self,
+        to: &Url,
+        body: Bytes,
+        mut extra: HeaderMap,
+    ) -> Result<Response, HttpFault> {
+        extra.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        extra.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.send(Method::POST, to, Some(body), extra).await
+    }
+
+    /// Opens a stream of events.
+    pub(super) async fn get(&self, mut extra: HeaderMap) -> Result<Response, HttpFault> {
+        extra.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        self.send(Method::GET, &self.url, None, extra).await
+    }
+
+    /// Ends a session.
+    pub(super) async fn delete(&self, extra: HeaderMap) -> Result<Response, HttpFault> {
+        self.send(Method::DELETE, &self.url, None, extra).await
+    }
+
+    /// Sends a request with a token, where there are any, and once more with another if that is refused: a server that
+    /// refuses a token has not begun the request (R56).
+    async fn send(
+        &self,
+        method: Method,
+        to: &Url,
+        body: Option<Bytes>,
+        mut headers: HeaderMap,
+    ) -> Result<Response, HttpFault> {
+        let Some(authorizer) = &self.authorizer else {
+            return self.send_along(method, to, body, headers).await;
+        };
+        let bearer = authorizer.bearer(None, None).await?;
+        if let Some(bearer) = &bearer {
+            headers.insert(AUTHORIZATION, bearer.value.clone());
+        }
+        let response = self.send_along(method.clone(), to, body.clone(), headers.clone()).await?;
+        let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+        match (response.status(), bearer) {
+            (StatusCode::UNAUTHORIZED, Some(bearer)) => {
+                let Some(bearer) = authorizer.bearer(Some(bearer.number), challenge).await? else {
+                    return Ok(response);
+                };
+                headers.insert(AUTHORIZATION, bearer.value);
+                self.send_along(method, to, body, headers).await
+            }
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+                authorizer.is_challenged(challenge);
+                Ok(response)
+            }
+            _ => Ok(response),
+        }
+    }
+
+    /// Sends a request, along redirects within the origin.
+    async fn send_along(
+        &self,
+        method: Method,
+        to: &Url,
+        body: Option<Bytes>,
+        headers: HeaderMap,
+    ) -> Result<Response, HttpFault> {
+        let mut url = to.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
+            if let Some(body) = &body {
+                request = request.body(body.clone());
+            }
+            let response = request.send().await.map_err(|error| network_fault(&error))?;
+            if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED {
+                return Ok(response);
+            }
+            url = followed(&url, &response)?;
+        }
+        Err(HttpFault::unseen(Word::Redirected, "redirects in a circle; check the url"))
+    }
+
+    /// Judges an answer to a request of this session that is no success; reads the beginning of its body.
+    pub(super) async fn refusal(&self, response: Response, method: &str, session: &Session) -> Refused {
+        let text = |name: &HeaderName| {
+            let value = response.headers().get(name)?;
+            value.to_str().ok().map(str::to_owned)
+        };
+        let (challenge, pause) = (text(&WWW_AUTHENTICATE), text(&RETRY_AFTER));
+        let pause = pause.and_then(|value| retry_after(&value, clock::wall_clock()));
+        let status = response.status().as_u16();
+        let body = tokio::time::timeout(REFUSAL_LIMIT, beginning(response)).await.unwrap_or_default();
+        let takes_logins = self.authorizer.as_ref().is_some_and(|authorizer| authorizer.takes_logins());
+        let login = takes_logins.then_some(&*self.name);
+        // What a login gave is renewed by another login, and not by a change of the entry.
+        let had_credential = (self.has_credential || self.authorizer.is_some()) && login.is_none();
+        let head = RefusedHead {
+            status,
+            login,
+            had_session: session.id.is_some(),
+            era: (session.number > 0).then_some(session.era),
+            had_credential,
+            challenge: challenge.as_deref(),
+            pause,
+            method,
+        };
+        verdict::refused(head, &body)
+    }
+}
+
+/// Reads the beginning of a body; what cannot be read is left out.
+async fn beginning(mut response: Response) -> Bytes {
+    let mut body = Vec::new();
+    while body.len() < MAX_REFUSAL
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        let room = MAX_REFUSAL - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    body.into()
+}
+
+/// Returns the variables of the entry, with their references replaced.
+fn resolved_env(endpoint: &Endpoint) -> Result<Vec<(String, Secret)>, String> {
+    let resolved = endpoint.env.iter().map(|(name, value)| {
+        let value = resolve_text(&format!("env.{name}"), value, |_| None, &endpoint.secrets)
+            .map_err(|error| error.to_string())?;
+        Ok((name.clone(), value))
+    });
+    resolved.collect()
+}
+
+/// Makes a header of a resolved value. A line end behind it is cut off, as files have one.
+fn header(name: &str, value: &Secret) -> Result<(HeaderName, HeaderValue), &'static str> {
+    let name = HeaderName::try_from(name).map_err(|_| "has a name that no header can have")?;
+    let value = value.expose().trim_end_matches(['\r', '\n']);
+    let mut value = HeaderValue::try_from(value)
+        .map_err(|_| "has a value that no header can have: only visible ASCII, blanks and tabs")?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+/// Returns where a redirect leads, if it may be followed.
+fn followed(from: &Url, response: &Response) -> Result<Url, HttpFault> {
+    let status = response.status().as_u16();
+    let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let target = target.and_then(|target| from.join(target).ok());
+    let Some(target) = target else {
+        let what = format!("redirects (HTTP {status}) to no address");
+        return Err(HttpFault::unseen(Word::Redirected, what));
+    };
+    if target.origin() == from.origin() && matches!(status, 307 | 308) {
+        return Ok(target);
+    }
+    let shown = shown(&target);
+    let bare = |url: &Url| url.path().trim_end_matches('/').to_owned();
+    let same_place = target.host_str() == from.host_str() && bare(&target) == bare(from);
+    let what = match same_place && from.scheme() == "https" && target.scheme() == "http" {
+        true => format!(
+            "redirects to {shown}, the same address without TLS: it stands behind a proxy and does not know that; add or take \
+             away the slash at the end of the url"
+        ),
+        false => format!(
+            "redirects (HTTP {status}) to {shown}, where nothing is sent; put that into the url if it is right"
+        ),
+    };
+    Err(HttpFault::unseen(Word::Redirected, what))
+}
+
+/// Returns an address as it may be shown: without a user's name, a password or the values of its query (R6).
+pub(super) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let names: Vec<String> = url.query_pairs().map(|(name, _)| format!("{name}=[REDACTED]")).collect();
+    let query = names.join("&");
+    url.set_query(None);
+    match names.is_empty() {
+        true => url.to_string(),
+        false => format!("{url}?{query}"),
+    }
+}
+
+/// Makes the source of tokens that an endpoint wants; `secrets` are its texts by their places.
+fn authorizer(
+    endpoint: &Endpoint,
+    url: &Url,
+    secrets: &[(&str, Secret)],
+) -> Result<Option<Arc<Authorizer>>, reqwest::Error> {
+    let Some(auth) = &endpoint.auth else { return Ok(None) };
+    let secret = |place: &str| {
+        let found = secrets.iter().find(|(known, _)| *known == place);
+        found.map(|(_, secret)| secret.clone())
+    };
+    let (issuer, sends_resource) = match auth {
+        AuthChoice::Client(own) => (own.issuer.clone(), own.sends_resource),
+        AuthChoice::Login(login) => (login.issuer.clone(), login.sends_resource),
+    };
+    let client = build(endpoint, url, HeaderMap::new())?;
+    let (resource, rules) = (url.clone(), endpoint.rules.clone());
+    let tokens = TokenClient { client, resource, rules, issuer, sends_resource };
+    let client_id = secret(CLIENT_ID);
+    Ok(match auth {
+        AuthChoice::Login(settings) => {
+            let client = client_id.map(|id| (id, secret(ClientProof::Secret.place())));
+            Some(Authorizer::of_login(tokens, settings.clone(), client, &endpoint.desk))
+        }
+        AuthChoice::Client(settings) => {
+            let pair = client_id.zip(secret(settings.proof.place()));
+            pair.map(|(client_id, proof)| {
+                let grant = Grant::Client { settings: settings.clone(), client_id, proof };
+                Arc::new(Authorizer::new(tokens, grant))
+            })
+        }
+    })
+}

@@ -1,0 +1,83 @@
+//! A body that is a stream of events, read one by one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use reqwest::Response;
+
+use super::fault::{HttpFault, Word};
+use super::network::network_fault;
+use crate::sse::{SseData, SseEvent, TooLong};
+use crate::upstream::probe::Activity;
+
+/// A stream of events that is being read.
+pub(super) struct EventStream {
+    response: Response,
+    sse: SseData,
+    ready: VecDeque<SseEvent>,
+    activity: Arc<Activity>,
+}
+
+impl From<TooLong> for HttpFault {
+    fn from(too_long: TooLong) -> HttpFault {
+        too_large(too_long.limit)
+    }
+}
+
+/// Describes an answer beyond the limit.
+pub(super) fn too_large(limit: usize) -> HttpFault {
+    let what =
+        format!("sent an answer of more than {limit} bytes, which is as much as mcpvisor.max_answer allows");
+    HttpFault::unknown(Word::TooLarge, what)
+}
+
+impl EventStream {
+    /// Reads the body of an answer, with events of at most `limit` bytes.
+    pub(super) fn new(response: Response, limit: usize, activity: Arc<Activity>) -> EventStream {
+        EventStream { response, sse: SseData::with_limit(limit), ready: VecDeque::new(), activity }
+    }
+
+    /// Returns the next event that has data; `None` at the end of the stream. Cancel safe.
+    ///
+    /// # Errors
+    /// If the stream breaks, or an event is too long.
+    pub(super) async fn next(&mut self) -> Result<Option<SseEvent>, HttpFault> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            if !self.read().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads what has come; returns `false` at the end of the stream. A comment is no event, and a sign of life.
+    pub(super) async fn read(&mut self) -> Result<bool, HttpFault> {
+        let chunk = self.response.chunk().await.map_err(|error| network_fault(&error))?;
+        let Some(chunk) = chunk else { return Ok(false) };
+        self.activity.heard(Instant::now());
+        let ready = &mut self.ready;
+        self.sse.feed_events(&chunk, |event| {
+            ready.push_back(event);
+            Ok::<(), HttpFault>(())
+        })?;
+        Ok(true)
+    }
+
+    /// Returns an event that was read already.
+    pub(super) fn take(&mut self) -> Option<SseEvent> {
+        self.ready.pop_front()
+    }
+
+    /// Returns the id that the stream can be taken up with; `None` if it had none.
+    pub(super) fn last_id(&self) -> Option<&str> {
+        self.sse.last_id()
+    }
+
+    /// Returns the time to wait before that, in milliseconds; `None` if it has not said.
+    pub(super) fn retry_ms(&self) -> Option<u64> {
+        self.sse.retry_ms()
+    }
+}

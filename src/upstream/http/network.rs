@@ -1,0 +1,178 @@
+//! How remote servers are connected to, and what a failure of the network is. Addresses are checked as they are dialled
+//! (`remote-upstreams.md`, R47, R48, R54, R56 and R66).
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::{Client, Url};
+
+use super::address::{AddressRules, Forbidden};
+use super::endpoint::{Endpoint, ProxyChoice};
+use super::fault::{HttpFault, Word};
+use super::host::is_loopback;
+
+/// Time that an idle connection is kept: Node and uvicorn close theirs after five to six seconds (R47).
+const IDLE: Duration = Duration::from_secs(4);
+
+/// Prepares connections to where this address is, with these headers on each request.
+pub(super) fn build(endpoint: &Endpoint, url: &Url, headers: HeaderMap) -> Result<Client, reqwest::Error> {
+    // There is one already if this process serves TLS; which one that is does not matter.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut headers = headers;
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let names = CheckedNames {
+        rules: endpoint.rules.clone(),
+        exempt: proxies(&endpoint.proxy),
+        port: url.port_or_known_default().unwrap_or_default(),
+    };
+    let mut builder = Client::builder()
+        .connect_timeout(endpoint.connect_timeout)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(endpoint.max_in_flight)
+        .tcp_nodelay(true)
+        // Those within the origin are followed here; another origin would get the credentials.
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .user_agent(concat!("mcpvisor/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .dns_resolver(Arc::new(names));
+    match &endpoint.proxy {
+        _ if is_loopback(url) => builder = builder.no_proxy(),
+        ProxyChoice::None => builder = builder.no_proxy(),
+        ProxyChoice::Environment => {}
+        ProxyChoice::At(address) => builder = builder.no_proxy().proxy(reqwest::Proxy::all(address)?),
+    }
+    builder.build()
+}
+
+/// Variables that name a proxy.
+const PROXY_VARIABLES: [&str; 6] =
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+
+/// Returns the names of the proxies that connections may go through.
+fn proxies(choice: &ProxyChoice) -> Vec<String> {
+    let host = |text: &str| Url::parse(text).ok()?.host_str().map(str::to_owned);
+    match choice {
+        ProxyChoice::None => Vec::new(),
+        ProxyChoice::At(address) => host(address).into_iter().collect(),
+        ProxyChoice::Environment => {
+            let named = PROXY_VARIABLES.iter().filter_map(|name| std::env::var(name).ok());
+            named.filter_map(|text| host(&text).or_else(|| host(&format!("http://{text}")))).collect()
+        }
+    }
+}
+
+/// Resolver that leaves out addresses that may not be connected to, so that what is checked is what is dialled.
+struct CheckedNames {
+    rules: Arc<AddressRules>,
+    /// Names that the rules do not hold for: those of proxies, which are their operator's.
+    exempt: Vec<String>,
+    port: u16,
+}
+
+/// Error of a name without an address.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NoAddress(io::Error);
+
+impl Resolve for CheckedNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (rules, port) = (self.rules.clone(), self.port);
+        let is_checked = !self.exempt.iter().any(|exempt| exempt.eq_ignore_ascii_case(name.as_str()));
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), port)).await.map_err(NoAddress)?;
+            let (mut good, mut refused) = (Vec::new(), None);
+            for mut address in found {
+                match rules.check(Some(name.as_str()), address) {
+                    Err(forbidden) if is_checked => refused = Some(forbidden),
+                    _ => {
+                        // The port is that of the request, which may be a proxy's.
+                        address.set_port(0);
+                        good.push(address);
+                    }
+                }
+            }
+            match refused {
+                Some(forbidden) if good.is_empty() => Err(forbidden.into()),
+                _ if good.is_empty() => Err(NoAddress(io::ErrorKind::NotFound.into()).into()),
+                _ => Ok(Box::new(good.into_iter()) as Addrs),
+            }
+        })
+    }
+}
+
+/// Says that an address may not be connected to.
+pub(super) fn not_allowed(forbidden: &Forbidden) -> HttpFault {
+    HttpFault::unseen(Word::AddressNotAllowed, format!("may not be connected to: {forbidden}"))
+}
+
+/// Says what a failure of the network is, and whether the server can have begun the request.
+pub(super) fn network_fault(error: &reqwest::Error) -> HttpFault {
+    if let Some(forbidden) = cause::<Forbidden>(error) {
+        return not_allowed(forbidden);
+    }
+    let reason = whole(error);
+    if error.is_connect() {
+        return connect_fault(error, &reason);
+    }
+    // Nothing of it was written: the connection that it was to go over was dead already.
+    if cause::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled) {
+        return HttpFault::unseen(Word::StreamLost, "closed the connection before the request was written");
+    }
+    HttpFault::unknown(Word::StreamLost, format!("closed the connection before it answered: {reason}"))
+}
+
+fn connect_fault(error: &reqwest::Error, reason: &str) -> HttpFault {
+    let kind = cause::<io::Error>(error).map(io::Error::kind);
+    let is_tls = cause::<rustls::Error>(error).is_some()
+        || cause::<io::Error>(error)
+            .and_then(|error| error.get_ref())
+            .is_some_and(|inner| inner.is::<rustls::Error>());
+    let (word, what) = match kind {
+        _ if error.is_timeout() || kind == Some(io::ErrorKind::TimedOut) => {
+            (Word::ConnectTimeout, "could not be connected to in time".to_owned())
+        }
+        _ if cause::<NoAddress>(error).is_some() => {
+            (Word::DnsFailed, format!("has a name without an address: {reason}"))
+        }
+        _ if is_tls => (Word::TlsFailed, format!("could not be connected to: {reason}")),
+        _ if reason.contains("tunnel") || reason.contains("proxy") => {
+            (Word::ProxyFailed, format!("could not be reached through the proxy: {reason}"))
+        }
+        Some(io::ErrorKind::ConnectionRefused) => {
+            (Word::Refused, "refused the connection; is it running?".to_owned())
+        }
+        _ => (Word::Refused, format!("could not be connected to: {reason}")),
+    };
+    HttpFault::unseen(word, what)
+}
+
+/// Returns the innermost cause of an error that is of this type.
+fn cause<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e T> {
+    let mut found = None;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        found = error.downcast_ref::<T>().or(found);
+        next = error.source();
+    }
+    found
+}
+
+/// Formats an error with its causes and without the address.
+pub(super) fn whole(error: &reqwest::Error) -> String {
+    let mut told: Vec<String> = Vec::new();
+    let mut next: Option<&dyn StdError> = error.source();
+    while let Some(error) = next {
+        let text = error.to_string();
+        if told.last() != Some(&text) {
+            told.push(text);
+        }
+        next = error.source();
+    }
+    if told.is_empty() { "it failed".to_owned() } else { told.join(": ") }
+}

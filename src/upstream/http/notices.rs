@@ -1,0 +1,173 @@
+//! The stream of a legacy session that is about no call: changes of lists, updates of resources, questions
+//! (`remote-upstreams.md`, R38 and R41 to R43).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Response;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
+use super::events::EventStream;
+use super::fault::HttpFault;
+use super::hub::{Doubt, Hub, Incident, Origin};
+use super::session::Session;
+use super::verdict::{self, Form};
+use tokio::sync::watch;
+
+use crate::jsonrpc::{Incoming, classify, too_deep};
+use crate::mcp::{Declared, HandshakeInfo};
+use crate::upstream::parked::Parked;
+
+/// Header with the event after which a stream is taken up again.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Pauses while the server holds an earlier stream of ours for open.
+const WHILE_TAKEN: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60)];
+/// First pause before a stream that broke is opened again; it doubles.
+const FIRST_REOPEN: Duration = Duration::from_secs(1);
+/// Longest pause before that.
+const MAX_REOPEN: Duration = Duration::from_secs(60);
+/// Silence after which a stream that was not silent before is dead.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Reports whether a server may have something to say outside of answers, by what it declared and what was declared to it.
+pub(super) fn are_worth_following(facts: &HandshakeInfo, declared: Declared) -> bool {
+    if declared.elicitation || declared.sampling || declared.roots {
+        return true;
+    }
+    let capabilities = &facts.capabilities;
+    let changes = ["tools", "resources", "prompts"];
+    changes.iter().any(|list| capabilities[list]["listChanged"] == true)
+        || capabilities["resources"]["subscribe"] == true
+        || capabilities.get("logging").is_some()
+}
+
+/// Follows the stream of each session, one after the other; the task must be aborted with the upstream. `tried` is told
+/// once the server has answered the first request for one: what it says before that is lost.
+pub(super) async fn follow(hub: Arc<Hub>, tried: watch::Sender<bool>) {
+    let mut renewed = hub.renewed.subscribe();
+    loop {
+        renewed.borrow_and_update();
+        let session = hub.session();
+        let over = async {
+            if session.id.is_none() {
+                tried.send_replace(true);
+            } else {
+                follow_one(&hub, &session, &tried).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = over => {}
+            changed = renewed.changed() => if changed.is_err() {
+                return;
+            },
+        }
+    }
+}
+
+/// Follows the stream of a session until the server says that it has none, or does not know the session here.
+async fn follow_one(hub: &Arc<Hub>, session: &Session, tried: &watch::Sender<bool>) {
+    let (mut taken, mut pause, mut last_id) = (0, FIRST_REOPEN, None::<String>);
+    loop {
+        let mut headers = HeaderMap::new();
+        session.write(&mut headers);
+        if let Some(id) = last_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
+            headers.insert(LAST_EVENT_ID, id);
+        }
+        let answered = hub.client.get(headers).await;
+        tried.send_replace(true);
+        let (wait, why) = match answered {
+            // A page, or an answer without a body, is no stream, and none will come of asking again.
+            Ok(response) if response.status().is_success() && !is_stream(&response) => return,
+            Ok(response) if response.status().is_success() => {
+                taken = 0;
+                // Open is enough: the first sign of life comes after fifteen seconds with most servers.
+                (hub.incident)(Incident::Healed(Doubt::Stream));
+                let mut stream = EventStream::new(response, hub.max_answer, hub.activity.clone());
+                let ended = read(hub, session, &mut stream).await;
+                last_id = stream.last_id().map(str::to_owned).or(last_id);
+                if ended.was_alive {
+                    pause = FIRST_REOPEN;
+                }
+                let wait = stream.retry_ms().map_or(pause, Duration::from_millis).min(MAX_REOPEN);
+                pause = (pause * 2).min(MAX_REOPEN);
+                (wait, ended.fault)
+            }
+            Ok(response) => match response.status().as_u16() {
+                // No stream, a stream for itself, or a session that the next call will find lost.
+                400 | 401 | 403 | 404 | 405 => return,
+                409 => {
+                    taken += 1;
+                    (WHILE_TAKEN[(taken - 1).min(WHILE_TAKEN.len() - 1)], None)
+                }
+                _ => {
+                    pause = (pause * 2).min(MAX_REOPEN);
+                    (pause, None)
+                }
+            },
+            Err(fault) => {
+                pause = (pause * 2).min(MAX_REOPEN);
+                (pause, Some(fault))
+            }
+        };
+        if let Some(fault) = why {
+            let what = format!("its stream of notifications is not there: it {fault}");
+            (hub.incident)(Incident::Doubtful(Doubt::Stream, what.into()));
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn is_stream(response: &Response) -> bool {
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    verdict::form(content_type) == Form::Events
+}
+
+/// How a stream ended.
+struct Ended {
+    /// `true` if anything came on it.
+    was_alive: bool,
+    /// Why it broke; `None` if the server ended it in order.
+    fault: Option<HttpFault>,
+}
+
+async fn read(hub: &Arc<Hub>, session: &Session, stream: &mut EventStream) -> Ended {
+    let mut parked = Parked::default();
+    let mut was_alive = false;
+    loop {
+        let silence = if was_alive { SILENCE } else { Duration::from_secs(365 * 24 * 3600) };
+        tokio::select! {
+            more = stream.read() => match more {
+                Ok(true) => was_alive = true,
+                Ok(false) => return Ended { was_alive, fault: None },
+                Err(fault) => return Ended { was_alive, fault: Some(fault) },
+            },
+            answered = parked.next(), if !parked.is_empty() => if let Some((id, answer)) = answered {
+                hub.post_answer(session, &id, &answer);
+            },
+            () = tokio::time::sleep(silence) => return Ended { was_alive, fault: None },
+        }
+        while let Some(event) = stream.take() {
+            if matches!(event.name.as_str(), "" | "message") {
+                take_message(hub, session, &mut parked, &Bytes::from(event.data));
+            }
+        }
+    }
+}
+
+fn take_message(hub: &Arc<Hub>, session: &Session, parked: &mut Parked, frame: &Bytes) {
+    if too_deep(frame) {
+        hub.counters.noise();
+        return;
+    }
+    match classify(frame) {
+        Incoming::Notification { method, params } => hub.take_notification(method, params.as_deref()),
+        Incoming::Request { id, method, params } => {
+            hub.take_request(session, parked, (id, method, params), Origin::Server);
+        }
+        // An answer whose stream broke: its call has ended.
+        Incoming::Response { .. } => hub.counters.late_reply(),
+        Incoming::Noise => drop(hub.counters.noise()),
+    }
+}

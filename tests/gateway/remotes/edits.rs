@@ -1,0 +1,134 @@
+//! Definitions of remote servers: what they may say, and what an edit does.
+
+use serde_json::{Value, json};
+
+use super::{FAR, cause, echo, opened, tried, wait_seen};
+use crate::reloading::rewrite;
+use crate::support::gateway::{Gateway, TestGateway, with};
+use crate::support::scripted_http::{Gate, ScriptedHttp, Way, answered, tool};
+use crate::support::{DEADLINE, wait_until};
+
+/// Applies a servers file with this one server.
+fn define(gateway: &Gateway, definition: Value) {
+    let entries = json!({FAR: gateway.marked(definition)});
+    rewrite(gateway, &json!({"mcpServers": entries}).to_string());
+}
+
+#[tokio::test]
+async fn an_edit_of_the_address_switches_once_the_new_server_is_ready() {
+    let (old, new) = (ScriptedHttp::start(Way::Legacy).await, ScriptedHttp::start(Way::Modern).await);
+    let gateway = opened(&old).await;
+    let gate = Gate::shut();
+    let listed = json!({"tools": [tool("echo", json!({})), tool("slow", json!({}))],
+        "resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
+    new.once("tools/list", crate::support::scripted_http::Answer::json(200, &answered(listed)).after(&gate));
+    let calls = super::at_once(&gateway, "slow", 3).await;
+    old.wait_count("tools/call", 3).await;
+    define(&gateway, new.definition());
+    new.wait_count("tools/list", 1).await;
+    for number in 0..5 {
+        echo(&gateway, number).await;
+    }
+    assert_eq!([old.executed().len(), new.executed().len()], [8, 0], "R10");
+    gate.open();
+    wait_until("calls go to the new one", DEADLINE, || async {
+        echo(&gateway, 9).await;
+        (!new.executed().is_empty()).then_some(())
+    })
+    .await;
+    // What is under way ends where it began.
+    old.release();
+    for reply in calls.join_all().await {
+        reply.expect(200);
+    }
+    old.wait_count("DELETE", 1).await;
+    assert_eq!(gateway.server(FAR).await["endpoint_url"], new.url());
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_edit_that_leads_nowhere_leaves_the_earlier_server_serving() {
+    let old = ScriptedHttp::start(Way::Legacy).await;
+    let gateway = opened(&old).await;
+    let away = ScriptedHttp::start(Way::Legacy).await;
+    away.stop().await;
+    define(&gateway, away.definition());
+    let seen = wait_seen(&gateway, "the edit has failed", |seen| {
+        seen["cause"].as_str().is_some_and(|cause| cause.contains("refused the connection"))
+    })
+    .await;
+    assert!(cause(&seen).contains("the earlier one goes on serving"), "R10: {seen}");
+    echo(&gateway, 1).await;
+    assert_eq!(old.executed().len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_edit_of_a_header_is_in_force_once_it_is_applied() {
+    let server = ScriptedHttp::start(Way::Legacy).await;
+    let gateway = opened(&server).await;
+    let mut definition = server.definition();
+    definition["headers"] = json!({"X-Key": "${env:CANARY_OF_THE_TEST}"});
+    define(&gateway, definition);
+    wait_until("calls carry the header", DEADLINE, || async {
+        echo(&gateway, 1).await;
+        let last = server.asked("tools/call").pop().expect("a call");
+        last.header("x-key").is_some().then_some(())
+    })
+    .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_contradicts_itself_is_failed_and_says_where() {
+    let url = "http://127.0.0.1:9/mcp";
+    let entry = |own: Value| with(json!({"url": url}), own);
+    let cases = [
+        (entry(json!({"limits": {"memory": "1GiB"}})), "mcpvisor.limits"),
+        (entry(json!({"sandbox": true})), "mcpvisor.sandbox"),
+        (entry(json!({"stdin_grace": "1s"})), "mcpvisor.stdin_grace"),
+        (entry(json!({"term_grace": "1s"})), "mcpvisor.term_grace"),
+        (entry(json!({"replicas": 2})), "mcpvisor.replicas"),
+        (entry(json!({"max_answer": "much"})), "mcpvisor.max_answer"),
+        (entry(json!({"transport": "carrier pigeon"})), "mcpvisor.transport"),
+        (entry(json!({"nonsense": 1})), "mcpvisor.nonsense"),
+        (json!({"url": url, "command": "true"}), "command"),
+        (json!({"url": url, "headers": {"Host": "x"}}), "headers.Host"),
+        (json!({"url": url, "headers": {"Mcp-Param-X": "x"}}), "headers.Mcp-Param-X"),
+        (json!({"url": url, "headers": {"X-A": "a\nb"}}), "headers.X-A"),
+        (json!({"type": "ws", "url": "ws://127.0.0.1:9/"}), "not supported"),
+        (json!({"url": "ftp://127.0.0.1/"}), "url"),
+        (json!({"url": "http://127.0.0.1:9/mcp#part"}), "fragment"),
+        (json!({"command": "true", "mcpvisor": {"max_answer": 4096}}), "mcpvisor.max_answer"),
+    ];
+    let mut builder = TestGateway::new();
+    for (number, (definition, _)) in cases.iter().enumerate() {
+        builder = builder.server(&format!("case{number}"), definition.clone());
+    }
+    let gateway = builder.start().await;
+    for (number, (definition, place)) in cases.iter().enumerate() {
+        let seen = gateway.wait_state(&format!("case{number}"), "failed").await;
+        assert!(cause(&seen).contains(place), "R1 to R7: {definition}: {seen}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn every_spelling_of_an_address_leads_to_the_server() {
+    let server = ScriptedHttp::start(Way::Legacy).await;
+    let url = server.url();
+    let spellings = [
+        json!({"serverUrl": url}),
+        json!({"httpUrl": url}),
+        json!({"transport": {"type": "streamable-http", "url": url}}),
+        json!({"type": "streamableHttp", "url": url, "command": ""}),
+        json!({"type": "remote", "url": url, "http_headers": {"X-Key": "k"}}),
+    ];
+    for definition in spellings {
+        let (gateway, seen) = tried(definition.clone(), "ready").await;
+        assert_eq!(seen["transport"], "streamable-http", "{definition}");
+        echo(&gateway, 1).await;
+        gateway.stop().await;
+    }
+    assert_eq!(server.asked("tools/call").pop().expect("a call").header("x-key"), Some("k"));
+}
