@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short remotes browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -42,10 +42,11 @@ record-answers: real-servers wild-short ## The tests of the daemon, with every a
 	@test -n "$(DIR)" || { echo 'say where: make record-answers DIR=folder'; exit 2; }
 	MCPVISOR_TEST_RECORD=$(abspath $(DIR)) cargo test --locked --test gateway
 
-conformance: ## The official MCP conformance suite against /mcp, in front of a child of each era: OUT=folder for what was said
+conformance: ## The official MCP conformance suite against /mcp, in front of a child of each era, and as a server that the daemon connects to: OUT=folder for what was said
 	tests/conformance/install.sh
 	cargo build --locked --bin mcpvisor
-	python3 -B tests/conformance/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(OUT),-o $(OUT))
+	python3 -B tests/conformance/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(OUT),-o $(OUT)/server)
+	python3 -B tests/conformance/run_client.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(OUT),-o $(OUT)/client)
 
 # The daemon is there after `cargo test` as well; building it alone would build some crates anew.
 try_clients = python3 -B tests/clients/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor
@@ -54,6 +55,11 @@ clients: ## Twelve MCP clients that others wrote, against /mcp in front of a chi
 	tests/clients/install.sh
 	cargo build --locked --bin mcpvisor
 	$(try_clients) $(if $(ONLY),--only $(ONLY))
+
+remotes: ## Sixteen remote servers that others wrote the libraries of, killed, stopped and cut under the daemon, some 20 minutes: ONLY=server[:check]
+	tests/remotes/install.sh
+	cargo build --locked --bin mcpvisor
+	python3 -B tests/remotes/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(ONLY),--only $(ONLY))
 
 clients-short: ## Install the three of them of which `make test` tries a minute
 	tests/clients/install.sh --short

@@ -53,6 +53,11 @@ class Daemon:
         if code != 0 and kind is None:
             raise Broken(f"the daemon ended with {code} when it was told to stop{self._tail()}")
 
+    @property
+    def owner_key(self):
+        """The key that it has made for its owner, which /v1 wants."""
+        return (Path(self._folder.name) / "data/owner.key").read_text().strip()
+
     def _start(self, folder):
         file = folder / "servers.json"
         file.write_text(json.dumps({"mcpServers": self.servers}))

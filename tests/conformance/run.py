@@ -86,12 +86,12 @@ class Run:
         return sum(bool(scenario.warnings) for scenario in self.required)
 
 
-def required_by(revision):
-    """The scenarios that the suite counts. Of its YAML only the list of one key is needed."""
+def required_by(revision, side="server"):
+    """The scenarios that the suite counts for one side. Of its YAML only the list of one key is needed."""
     names, inside = [], False
     for line in (SUITE / f"requirements/{revision}.yaml").read_text().splitlines():
         if line and not line[0].isspace() and not line.startswith("#"):
-            inside = line.startswith("server:")
+            inside = line.startswith(f"{side}:")
         elif inside and line.strip().startswith("- "):
             names.append(line.strip()[2:].strip())
     if not names:
