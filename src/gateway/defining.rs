@@ -73,7 +73,12 @@ impl Gateway {
     /// Removes a server; its child is stopped in the background. Durable when it returns.
     pub async fn remove_server(&self, caller: &Principal, name: &str) -> Result<(), Error> {
         require(caller, Right::DefineServers)?;
-        Ok(self.0.registry.remove(caller, name).await?)
+        let known = self.0.registry.list().by_name(name).map(|entry| entry.id.clone());
+        self.0.registry.remove(caller, name).await?;
+        if let Some(id) = known {
+            self.forget_login(&id).await;
+        }
+        Ok(())
     }
 
     /// Writes all definitions to a file.

@@ -49,6 +49,13 @@ impl Gateway {
         begun.map_err(|fault| failed(&entry.name, &fault.sentence))
     }
 
+    /// Forgets the login at a server that was removed.
+    pub(super) async fn forget_login(&self, server: &str) {
+        let (book, owner) = (self.0.secrets.clone(), format!("{LOGIN_OWNER}{server}"));
+        // What the disk refuses is logged where that happens.
+        let _ = tokio::task::spawn_blocking(move || book.forget(&owner)).await;
+    }
+
     /// Finishes a login with what came back, and connects to the server at once.
     pub async fn finish_login(
         &self,

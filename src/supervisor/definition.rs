@@ -79,6 +79,13 @@ impl Definition {
         }
         if let Some(remote) = remote.as_ref().filter(|_| command.is_none()) {
             policy.be_remote(raw.get(OWN_MEMBER));
+            if matches!(policy.auth, Some(AuthChoice::Login(_)))
+                && policy.isolation == Isolation::PerPrincipal
+            {
+                let reason =
+                    "is for all callers together: isolation must not be \"per-principal\" with a login";
+                problems.add::<()>("mcpvisor.auth", reason);
+            }
             if remote.transport() == Transport::WebSocket {
                 problems
                     .add::<()>("url", "is of a WebSocket, which is not supported: use an https:// address");

@@ -114,7 +114,8 @@ struct ReplicaEntry {
 
 impl Drop for ServerHandle {
     fn drop(&mut self) {
-        if let Some(logins) = self.logins.get() {
+        // A pool's is its server's.
+        if let Some(logins) = self.logins.get().filter(|_| self.of.is_none()) {
             logins.close();
         }
     }
@@ -526,6 +527,7 @@ impl ServerHandle {
         let mut pool = ServerHandle::new(id, name, &policy, State::Idle, None, self.surroundings.clone());
         pool.label = format!("{} ({key})", self.name).into();
         pool.is_of_api = self.is_of_api.clone();
+        pool.logins = OnceLock::from(self.logins().clone());
         (pool.counters, pool.children) = (self.counters.clone(), self.children.clone());
         (pool.log, pool.notices) = (self.log.of_pool(key), self.notices.of_pool(key.clone()));
         let (server, number) = (Arc::downgrade(self), self.surroundings.next_pool());

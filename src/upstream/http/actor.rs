@@ -325,9 +325,11 @@ impl RemoteState {
             end_session(&running.hub);
         }
         let end = match self.fault.take() {
-            Some(NotOpened { fault, other_era }) if !self.stopping => {
-                End::Remote { fault, other_era, credential: self.credential }
-            }
+            Some(NotOpened { fault, other_era }) if !self.stopping => End::Remote {
+                fault,
+                other_era,
+                credential: self.credential.filter(|_| self.args.endpoint.auth.is_none()),
+            },
             _ => End::Stopped { exit: Exit::Code(0) },
         };
         (self.args.context.report)(Report::Ended { end, words: Words::default() });

@@ -32,6 +32,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const MAX_RESUMPTIONS: u32 = 3;
 /// Time to wait before that, unless the stream has said another.
 const RETRY: Duration = Duration::from_secs(1);
+/// Shortest time to wait before that, whatever the stream says.
+const MIN_RETRY: Duration = Duration::from_millis(100);
 /// Longest time to wait before that.
 const MAX_RETRY: Duration = Duration::from_secs(60);
 /// Time to post a request to an HTTP+SSE server, which answers at once: some never do once their stream has ended.
@@ -372,7 +374,7 @@ async fn resumed(
     };
     while cursor.resumptions < MAX_RESUMPTIONS {
         cursor.resumptions += 1;
-        clock.within(tokio::time::sleep(cursor.retry.unwrap_or(RETRY).min(MAX_RETRY))).await?;
+        clock.within(tokio::time::sleep(cursor.retry.unwrap_or(RETRY).clamp(MIN_RETRY, MAX_RETRY))).await?;
         let mut headers = HeaderMap::new();
         request.session.write(&mut headers);
         headers.insert(LAST_EVENT_ID, last_id.clone());

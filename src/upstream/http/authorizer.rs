@@ -21,6 +21,8 @@ use crate::process::Secret;
 const RENEW_AT: f64 = 0.8;
 /// Shortest time between two renewals that nobody asked for.
 const LEAST_LIFE: Duration = Duration::from_secs(30);
+/// Longest life that is believed.
+const MAX_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Life of a token that says none.
 const USUAL_LIFE: Duration = Duration::from_secs(3600);
 
@@ -127,19 +129,21 @@ impl Authorizer {
         if let Some(token) = state.token.as_ref().filter(fits) {
             return Ok(token.clone());
         }
-        if let Some(running) = &state.running {
+        // One whose task has ended without a word is none.
+        if let Some(running) = state.running.as_ref().filter(|running| running.has_changed().is_ok()) {
             return Err(running.clone());
         }
         let (sender, receiver) = watch::channel(None);
         state.running = Some(receiver.clone());
         let number = state.last + 1;
-        let known = state.found.clone().filter(|_| challenge.is_none());
+        let known = state.found.clone();
+        let refused = state.token.as_ref().filter(|token| Some(token.number) == refused);
+        let refused = refused.map(|token| token.value.clone());
         drop(state);
         let (own, challenge) = (self.clone(), challenge.map(str::to_owned));
-        let is_refused = refused.is_some();
         // A task of its own: whoever asked first may leave, and the others go on waiting.
         tokio::spawn(async move {
-            let result = own.request(is_refused, challenge.as_deref(), known).await;
+            let result = own.request(refused, challenge.as_deref(), known).await;
             let result = result.and_then(|granted| own.settle(number, granted));
             own.state.lock().unwrap_or_else(PoisonError::into_inner).running = None;
             sender.send_replace(Some(result));
@@ -150,7 +154,7 @@ impl Authorizer {
     /// Makes a token of what was granted the current one.
     fn settle(&self, number: u64, granted: Option<(Granted, Found)>) -> Result<Option<Bearer>, HttpFault> {
         let Some((granted, found)) = granted else { return Ok(None) };
-        let life = granted.expires_in.map_or(USUAL_LIFE, Duration::from_secs);
+        let life = granted.expires_in.map_or(USUAL_LIFE, |life| Duration::from_secs(life).min(MAX_LIFE));
         let mut value = HeaderValue::try_from(format!("Bearer {}", granted.access_token))
             .map_err(|_| no_token(&found.server.issuer, "the token is no text that a header can have"))?;
         value.set_sensitive(true);
@@ -163,17 +167,26 @@ impl Authorizer {
 
     async fn request(
         &self,
-        is_refused: bool,
+        refused: Option<HeaderValue>,
         challenge: Option<&str>,
         known: Option<Found>,
     ) -> Result<Option<(Granted, Found)>, HttpFault> {
         match &self.grant {
-            Grant::Login(login) => login.renew(&self.tokens, is_refused, challenge).await,
+            Grant::Login(login) => login.renew(&self.tokens, refused.as_ref(), challenge).await,
             Grant::Client { settings, client_id, proof } => {
                 let found = match (known, &settings.token_url) {
-                    (Some(known), _) => known,
                     (None, Some(token_url)) => pinned(settings, token_url),
-                    (None, None) => self.tokens.find(challenge).await?,
+                    (Some(known), _) if challenge.is_none() || settings.token_url.is_some() => known,
+                    (known, None) => {
+                        let found = self.tokens.find(challenge).await?;
+                        // The credentials are for the one that they were shown first.
+                        if known.is_some_and(|known| known.server.issuer != found.server.issuer) {
+                            let what = "names another authorization server than before; if that is right, restart it";
+                            return Err(HttpFault::unseen(Word::Unauthorized, what));
+                        }
+                        found
+                    }
+                    (Some(known), Some(_)) => known,
                 };
                 let server = &found.server;
                 let mut form = vec![("grant_type", "client_credentials".to_owned())];

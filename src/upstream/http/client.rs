@@ -16,7 +16,7 @@ use super::authorizer::{Authorizer, Grant};
 use super::endpoint::{AuthChoice, CLIENT_ID, ClientProof, Endpoint};
 use super::fault::{HttpFault, Word};
 use super::host::literal;
-use super::network::{build, network_fault, not_allowed, whole};
+use super::network::{build, check_proxy, network_fault, not_allowed, whole};
 use super::session::Session;
 use super::token_client::TokenClient;
 use super::verdict::{self, Refused, RefusedHead};
@@ -72,6 +72,7 @@ impl HttpClient {
             headers.append(name, value);
         }
         endpoint.check_scheme(&url, !headers.is_empty() || endpoint.auth.is_some()).map_err(wrong)?;
+        check_proxy(endpoint, &url)?;
         if let Some(literal) = literal(&url) {
             endpoint.rules.check(None, literal).map_err(|forbidden| not_allowed(&forbidden))?;
         }

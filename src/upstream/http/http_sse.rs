@@ -111,7 +111,7 @@ fn take_message(hub: &Arc<Hub>, inbox: &Inbox, session: &Session, parked: &mut P
     }
     match classify(frame) {
         Incoming::Response { id, .. } => {
-            if !inbox.deliver(id, frame.clone()) {
+            if !inbox.deliver(id, frame.clone(), true) {
                 hub.counters.late_reply();
             }
         }
@@ -119,7 +119,7 @@ fn take_message(hub: &Arc<Hub>, inbox: &Inbox, session: &Session, parked: &mut P
             let params = params.as_deref();
             let read = params.and_then(|params| serde_json::from_slice::<ProgressParams<'_>>(params).ok());
             let id = read.and_then(|read| own_id(read.token?.get()));
-            if !id.is_some_and(|id| inbox.deliver(id, frame.clone())) {
+            if !id.is_some_and(|id| inbox.deliver(id, frame.clone(), false)) {
                 hub.counters.dropped_notice();
             }
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use reqwest::Url;
 use reqwest::header::HeaderMap;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::client::HttpClient;
 use super::fault::{HttpFault, Word};
@@ -33,6 +33,8 @@ use crate::upstream::refresh::ListChanges;
 const MAX_NOTICE: usize = 64 * 1024;
 /// Longest `params` of a pushed request that are handed to a client, in bytes.
 const MAX_PUSHED: usize = 1024 * 1024;
+/// Maximum number of notifications and answers that are being posted.
+const MAX_ASIDES: usize = 64;
 /// Time to post a notification or an answer, which nobody waits for.
 pub(super) const SIDE_LIMIT: Duration = Duration::from_secs(10);
 /// Time to tell the server that a request is cancelled.
@@ -106,6 +108,8 @@ pub(super) struct Hub {
     unfinished: Mutex<Unfinished>,
     served: Mutex<Served>,
     told_logs: Mutex<LogRate>,
+    /// Places for what is posted beside calls.
+    asides: Arc<Semaphore>,
     /// `true` while it is doubtful whether calls are let in.
     pub(super) shut: AtomicBool,
     /// Refusal of credentials that a call met last.
@@ -157,6 +161,7 @@ impl Hub {
             unfinished: Mutex::default(),
             served: Mutex::default(),
             told_logs: Mutex::default(),
+            asides: Arc::new(Semaphore::new(MAX_ASIDES)),
             shut: AtomicBool::new(false),
             refused: Mutex::default(),
             paused: Mutex::default(),
@@ -422,8 +427,13 @@ impl Hub {
     }
 
     fn post_aside(self: &Arc<Hub>, session: &Session, body: Bytes, limit: Duration) {
+        // A server that asks and asks without taking an answer gets no more of them.
+        let Ok(place) = self.asides.clone().try_acquire_owned() else {
+            return self.counters.dropped_notice();
+        };
         let (hub, session) = (self.clone(), session.clone());
         tokio::spawn(async move {
+            let _place = place;
             let mut headers = HeaderMap::new();
             session.write(&mut headers);
             let target = hub.target();

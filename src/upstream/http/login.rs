@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reqwest::header::HeaderValue;
+
 use super::fault::{HttpFault, Word};
 use super::login_desk::{Client, Kept, LoginBegun, LoginDesk, LoginFinish, LoginSettings, Pending};
 use super::oauth::{self, ServerMetadata};
@@ -55,17 +57,23 @@ impl Login {
     pub(super) async fn renew(
         &self,
         tokens: &TokenClient,
-        is_refused: bool,
+        refused: Option<&HeaderValue>,
         challenge: Option<&str>,
     ) -> Result<Option<(Granted, Found)>, HttpFault> {
         self.is_challenged(challenge);
-        let Some(kept) = self.desk.kept().await else { return Ok(None) };
+        // One after the other, over all openings of the server: a rotated token is good for one of them.
+        let _turn = self.desk.turn().await;
+        // What was granted for another address is not for this one: an edit may have moved the server.
+        let kept = self.desk.kept().await.filter(|kept| kept.address == tokens.address());
+        let Some(kept) = kept else { return Ok(None) };
         if !tokens.trusts(&kept.server, challenge).await? {
             // Its tokens are for this issuer and for nobody else.
             self.desk.keep(None).await?;
             return Ok(None);
         }
-        if let (Some(token), false) = (&kept.access_token, is_refused) {
+        let is_refused =
+            |token: &&String| refused.is_some_and(|refused| *refused == format!("Bearer {token}"));
+        if let Some(token) = kept.access_token.as_ref().filter(|token| !is_refused(token)) {
             let left = kept.expires_at.map(|end| end.saturating_sub(clock::now()));
             if left != Some(0) {
                 let granted = Granted::kept(token.clone(), left, kept.scope.clone());
@@ -114,7 +122,8 @@ impl Login {
         if !server.takes_s256() {
             return Err(wrong("does not take PKCE with S256"));
         }
-        let granted = self.desk.kept().await.and_then(|kept| kept.scope);
+        let kept = self.desk.kept().await.filter(|kept| kept.address == tokens.address());
+        let granted = kept.and_then(|kept| kept.scope);
         let scope =
             self.settings.scope.clone().or_else(|| oauth::union(granted.as_deref(), named.as_deref()));
         let scope = oauth::with_offline_access(scope, &server);
@@ -133,6 +142,7 @@ impl Login {
         };
         let authorization_url = request.url().ok_or_else(|| wrong("has no usable authorization endpoint"))?;
         self.desk.state().pending = Some(Pending {
+            address: tokens.address(),
             state: state.clone(),
             verifier,
             redirect_uri: redirect_uri.to_owned(),
@@ -183,8 +193,11 @@ impl Login {
             |reason: String| HttpFault::unseen(Word::Unauthorized, format!("was not logged in to: {reason}"));
         let pending = {
             let mut state = self.desk.state();
-            let is_of_it =
-                |pending: &Pending| pending.state == finish.state && pending.until > Instant::now();
+            let is_of_it = |pending: &Pending| {
+                pending.state == finish.state
+                    && pending.address == tokens.address()
+                    && pending.until > Instant::now()
+            };
             match state.pending.take_if(|pending| is_of_it(pending)) {
                 Some(pending) => pending,
                 None => return Err(wrong("no login was begun with this state, or too long ago".to_owned())),
@@ -204,14 +217,16 @@ impl Login {
             ("redirect_uri", pending.redirect_uri),
             ("code_verifier", pending.verifier),
         ];
+        let _turn = self.desk.turn().await;
         let target = (&pending.server, pending.resource.as_deref());
         let granted = tokens.token(target, &pending.client.id, proof(&pending.client), form).await?;
         let kept = Kept {
+            address: pending.address,
             client: pending.client,
             server: pending.server,
             resource: pending.resource,
             access_token: Some(granted.access_token.clone()),
-            expires_at: granted.expires_in.map(|life| clock::now() + life),
+            expires_at: granted.expires_in.map(|life| clock::now().saturating_add(life)),
             refresh_token: granted.refresh_token.clone(),
             scope: granted.scope.clone().or(pending.scope),
         };

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::fault::{HttpFault, Word};
 use super::oauth::ServerMetadata;
@@ -70,6 +71,8 @@ pub struct LoginDesk {
     name: Arc<str>,
     store: Option<Arc<dyn LoginStore>>,
     state: Mutex<DeskState>,
+    /// One place, for whoever renews or changes what is kept.
+    turns: Semaphore,
 }
 
 #[derive(Default)]
@@ -84,6 +87,8 @@ pub(super) struct DeskState {
 /// What is kept of a login.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Kept {
+    /// Address of the server that the tokens are for, without its query: no other gets them, whatever the entry says later.
+    pub(super) address: String,
     pub(super) client: Client,
     pub(super) server: ServerMetadata,
     /// What the resource calls itself.
@@ -119,6 +124,8 @@ pub(super) struct Client {
 
 /// A login that was begun.
 pub(super) struct Pending {
+    /// Address of the server that it was begun for.
+    pub(super) address: String,
     pub(super) state: String,
     pub(super) verifier: String,
     pub(super) redirect_uri: String,
@@ -132,11 +139,16 @@ pub(super) struct Pending {
 impl LoginDesk {
     /// Makes the desk of a server, by its id and name. Without a store, a login lasts as long as the daemon runs.
     pub fn new(server: Arc<str>, name: Arc<str>, store: Option<Arc<dyn LoginStore>>) -> LoginDesk {
-        LoginDesk { server, name, store, state: Mutex::default() }
+        LoginDesk { server, name, store, state: Mutex::default(), turns: Semaphore::new(1) }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, DeskState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the turn to renew or to change what is kept.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
     }
 
     /// Takes the ways to begin and to finish a login from the newest opening of the server.

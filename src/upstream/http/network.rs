@@ -10,10 +10,10 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Client, Url};
 
-use super::address::{AddressRules, Forbidden};
+use super::address::{AddressRules, Forbidden, Scope};
 use super::endpoint::{Endpoint, ProxyChoice};
 use super::fault::{HttpFault, Word};
-use super::host::is_loopback;
+use super::host::{is_loopback, literal};
 
 /// Time that an idle connection is kept: Node and uvicorn close theirs after five to six seconds (R47).
 const IDLE: Duration = Duration::from_secs(4);
@@ -26,7 +26,11 @@ pub(super) fn build(endpoint: &Endpoint, url: &Url, headers: HeaderMap) -> Resul
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let names = CheckedNames {
         rules: endpoint.rules.clone(),
-        exempt: proxies(&endpoint.proxy),
+        // One that a definition names may lead to where the definition may not.
+        exempt: match endpoint.proxy {
+            ProxyChoice::Environment => proxies(&endpoint.proxy),
+            ProxyChoice::None | ProxyChoice::At(_) => Vec::new(),
+        },
         port: url.port_or_known_default().unwrap_or_default(),
     };
     let mut builder = Client::builder()
@@ -48,6 +52,25 @@ pub(super) fn build(endpoint: &Endpoint, url: &Url, headers: HeaderMap) -> Resul
         ProxyChoice::At(address) => builder = builder.no_proxy().proxy(reqwest::Proxy::all(address)?),
     }
     builder.build()
+}
+
+/// Checks the proxy that connections to this address go through: its own address, and whether the rules can be held there.
+pub(super) fn check_proxy(endpoint: &Endpoint, url: &Url) -> Result<(), HttpFault> {
+    if is_loopback(url) || proxies(&endpoint.proxy).is_empty() {
+        return Ok(());
+    }
+    if let ProxyChoice::At(address) = &endpoint.proxy
+        && let Some(literal) = Url::parse(address).ok().as_ref().and_then(literal)
+    {
+        endpoint.rules.check(None, literal).map_err(|forbidden| not_allowed(&forbidden))?;
+    }
+    match endpoint.rules.scope {
+        Scope::Public => Err(HttpFault::unseen(
+            Word::AddressNotAllowed,
+            "goes through a proxy, which looks up its name: that needs a list in remotes.api_addresses",
+        )),
+        Scope::Any | Scope::Listed(_) => Ok(()),
+    }
 }
 
 /// Variables that name a proxy.

@@ -2,7 +2,7 @@
 //! (`remote-upstreams.md`, R38 and R41 to R43).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::Response;
@@ -84,13 +84,15 @@ async fn follow_one(hub: &Arc<Hub>, session: &Session, tried: &watch::Sender<boo
                 taken = 0;
                 // Open is enough: the first sign of life comes after fifteen seconds with most servers.
                 (hub.incident)(Incident::Healed(Doubt::Stream));
+                let began = Instant::now();
                 let mut stream = EventStream::new(response, hub.max_answer, hub.activity.clone());
                 let ended = read(hub, session, &mut stream).await;
                 last_id = stream.last_id().map(str::to_owned).or(last_id);
-                if ended.was_alive {
+                if ended.was_alive && began.elapsed() > MAX_REOPEN {
                     pause = FIRST_REOPEN;
                 }
-                let wait = stream.retry_ms().map_or(pause, Duration::from_millis).min(MAX_REOPEN);
+                let said = stream.retry_ms().map(Duration::from_millis);
+                let wait = said.map_or(pause, |said| said.max(pause)).min(MAX_REOPEN);
                 pause = (pause * 2).min(MAX_REOPEN);
                 (wait, ended.fault)
             }

@@ -1,6 +1,7 @@
 //! What is asked of authorization servers: their metadata, tokens and registrations (`remote-upstreams.md`, R61 to R64).
 //! Each address is checked before something is sent there.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,17 +57,19 @@ pub(super) enum Proof<'a> {
 }
 
 impl TokenClient {
+    /// Returns the address that tokens are sent to, without its query.
+    pub(super) fn address(&self) -> String {
+        let mut resource = self.resource.clone();
+        resource.set_query(None);
+        let _ = resource.set_username("");
+        let _ = resource.set_password(None);
+        resource.to_string()
+    }
+
     /// Returns for which resource tokens are: as its metadata spells it, or else its address. `None` where that is not to be
     /// said.
     pub(super) fn resource_of_tokens(&self, published: Option<&str>) -> Option<String> {
-        let own = || {
-            let mut resource = self.resource.clone();
-            resource.set_query(None);
-            let _ = resource.set_username("");
-            let _ = resource.set_password(None);
-            resource.to_string()
-        };
-        self.sends_resource.then(|| published.map_or_else(own, str::to_owned))
+        self.sends_resource.then(|| published.map_or_else(|| self.address(), str::to_owned))
     }
 
     /// Finds the authorization server, and the scope that the server would have.
@@ -223,7 +226,10 @@ impl TokenClient {
             let what = format!("got no token: {} is not reached by https", host(url));
             return Err(HttpFault::unseen(Word::Unauthorized, what));
         }
-        match literal(url).map(|address| self.rules.check(None, address)) {
+        // A name of this machine may lead to the daemon itself, whatever port the rules of names are for.
+        let port = url.port_or_known_default().unwrap_or_default();
+        let near = is_loopback(url).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        match literal(url).or(near).map(|address| self.rules.check(None, address)) {
             Some(Err(forbidden)) => Err(not_allowed(&forbidden)),
             _ => Ok(()),
         }

@@ -93,8 +93,12 @@ pub(super) fn refused(head: RefusedHead<'_>, body: &Bytes) -> Refused {
 /// Reports whether an answer to a request that carried a session's id says that there is no such session. A 404 that knows
 /// no such method is of the modern era, and of the method.
 fn is_loss(status: u16, code: Option<i64>, body: &str) -> bool {
+    // An error of another kind is about the request: a tool may speak of sessions of its own, and has run then.
+    if !matches!(code, None | Some(-32_000 | -32_001 | -32_600)) {
+        return false;
+    }
     match status {
-        404 => code != Some(-32601),
+        404 => true,
         400 => body.to_ascii_lowercase().contains("session"),
         _ => false,
     }
@@ -246,6 +250,10 @@ mod tests {
         let no_method = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32601,"message":"Method not found"}}"#;
         assert!(matches!(judge(404, true, no_method), Refused::Said(error) if error.code == -32601));
         assert_eq!(word(404, "Not Found").0, Word::NotMcp, "R38: a wrong path");
+        let own = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"browser session crashed"}}"#;
+        for status in [400, 404] {
+            assert!(matches!(judge(status, true, own), Refused::Said(_)), "{status}: it has run");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::support::scripted_http::{Gate, ScriptedHttp, Way, answered, tool};
 use crate::support::{DEADLINE, wait_until};
 
 /// Applies a servers file with this one server.
-fn define(gateway: &Gateway, definition: Value) {
+pub(super) fn define(gateway: &Gateway, definition: Value) {
     let entries = json!({FAR: gateway.marked(definition)});
     rewrite(gateway, &json!({"mcpServers": entries}).to_string());
 }

@@ -9,8 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::edits::define;
 use super::{FAR, cause, echo};
 use crate::support::gateway::{Gateway, TestGateway};
+use crate::support::scripted_http::{ScriptedHttp, Way};
+use crate::support::{DEADLINE, wait_until};
 
 /// A server of the modern era that wants tokens, and the authorization server that gives them out.
 pub(crate) struct Guarded {
@@ -274,5 +277,26 @@ async fn client_credentials_are_exchanged_once_and_again_when_they_are_refused()
     server.with(|state| state.good += 1);
     echo(&gateway, 2).await;
     assert_eq!(server.grants("client_credentials").len(), 2);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_login_goes_to_no_other_server_when_the_entry_is_edited() {
+    let (server, other) = (Guarded::start().await, ScriptedHttp::start(Way::Modern).await);
+    let auth = json!({"type": "login"});
+    let gateway = TestGateway::new().server(FAR, server.definition(auth.clone())).start().await;
+    gateway.wait_state(FAR, "unauthorized").await;
+    let back = json!({"state": begin(&gateway).await, "code": "c", "iss": server.origin});
+    gateway.post("/api/servers/far/login/finish", &back).await.expect(200);
+    gateway.wait_state(FAR, "ready").await;
+    define(&gateway, json!({"url": other.url(), "mcpvisor": {"auth": auth}}));
+    wait_until("calls go to the other one", DEADLINE, || async {
+        echo(&gateway, 1).await;
+        (!other.executed().is_empty()).then_some(())
+    })
+    .await;
+    let told: Vec<_> =
+        other.all().iter().filter_map(|asked| asked.header("authorization").map(str::to_owned)).collect();
+    assert_eq!(told, Vec::<String>::new(), "what was granted at one is for that one");
     gateway.stop().await;
 }
