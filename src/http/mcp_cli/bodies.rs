@@ -59,7 +59,7 @@ pub(super) fn read_login_finish(body: &[u8]) -> Result<LoginFinish, ApiError> {
     let state = text(state, "state", "state is required")?;
     let maybe = |raw: Option<&RawValue>, member: &str| match raw {
         None => Ok(None),
-        Some(raw) => text(Some(raw), member, "").map(Some),
+        Some(raw) => text(Some(raw), member, &format!("{member} must be a text that is not empty")).map(Some),
     };
     let (code, issuer, error) = (maybe(code, "code")?, maybe(issuer, "iss")?, maybe(error, "error")?);
     Ok(LoginFinish { state, code, issuer, error })
