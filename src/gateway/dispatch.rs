@@ -22,7 +22,7 @@ const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 /// Number of failures in a row from which callers do not wait for the next start.
 const MAX_WAITED_FAILURES: u32 = 3;
 
-/// The same for a remote server, which by then is tried every 16 seconds.
+/// The same for a remote server that has served before, which by then is tried every 16 seconds.
 const MAX_WAITED_REMOTE_FAILURES: u32 = 6;
 
 /// Time that a call waits for a server whose last start has failed: it may soon be ready, but is more likely to fail
@@ -337,7 +337,7 @@ fn worth_waiting(
     match &status.state {
         State::Disabled => return Err(Error::ServerDisabled { name: name() }),
         State::Backoff { until, attempt, cause, .. }
-            if *until >= deadline || *attempt >= most_waited_failures(cause) =>
+            if *until >= deadline || *attempt >= most_waited_failures(status, cause) =>
         {
             return Err(unreachable(handle, status, false));
         }
@@ -352,18 +352,18 @@ fn worth_waiting(
         | State::Backoff { .. } => {}
     }
     handle.demand();
-    let last = status.last_exit.as_ref();
-    let is_remote = last.is_some_and(|cause| matches!(cause.bare(), Cause::Remote { .. }));
-    Ok(if status.failed_starts > 0 && !is_remote { WaitBudget::AMoment } else { WaitBudget::ToTheDeadline })
+    let comes_back = status.last_exit.as_ref().is_some_and(|cause| may_come_back(status, cause));
+    Ok(if status.failed_starts > 0 && !comes_back { WaitBudget::AMoment } else { WaitBudget::ToTheDeadline })
 }
 
-/// Returns the number of failures in a row from which callers do not wait for the next start. What is elsewhere is started
-/// elsewhere, and may take its time for that (R58).
-fn most_waited_failures(cause: &Cause) -> u32 {
-    match cause.bare() {
-        Cause::Remote { .. } => MAX_WAITED_REMOTE_FAILURES,
-        _ => MAX_WAITED_FAILURES,
-    }
+/// Reports whether a server is elsewhere and has served before: it is started there, and may take its time for that (R58).
+fn may_come_back(status: &Status, cause: &Cause) -> bool {
+    status.introduction.is_some() && matches!(cause.bare(), Cause::Remote { .. })
+}
+
+/// Returns the number of failures in a row from which callers do not wait for the next start.
+fn most_waited_failures(status: &Status, cause: &Cause) -> u32 {
+    if may_come_back(status, cause) { MAX_WAITED_REMOTE_FAILURES } else { MAX_WAITED_FAILURES }
 }
 
 /// Returns the error for a call whose pool ended before a child had it.
