@@ -42,7 +42,7 @@ record-answers: real-servers wild-short ## The tests of the daemon, with every a
 	@test -n "$(DIR)" || { echo 'say where: make record-answers DIR=folder'; exit 2; }
 	MCPVISOR_TEST_RECORD=$(abspath $(DIR)) cargo test --locked --test gateway
 
-conformance: ## The official MCP conformance suite against /mcp, in front of a child of each era, and as a server that the daemon connects to: OUT=folder for what was said
+conformance: ## The official MCP conformance suite against /mcp, in front of children and remote servers of each era, and as a server that the daemon connects to: OUT=folder for what was said
 	tests/conformance/install.sh
 	cargo build --locked --bin mcpvisor
 	python3 -B tests/conformance/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(OUT),-o $(OUT)/server)

