@@ -20,6 +20,13 @@ pub struct SseEvent {
     pub data: String,
 }
 
+impl SseEvent {
+    /// Reports whether it is one of the kind that messages come in; others are for who knows them.
+    pub fn is_message(&self) -> bool {
+        matches!(self.name.as_str(), "" | "message")
+    }
+}
+
 /// Parser that assembles the data of events. Bytes that are no UTF-8 become U+FFFD, because some models send a character
 /// in two tokens.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::supervisor::Definition;
+use crate::supervisor::{ADDRESS_MEMBERS, Definition, HEADER_MEMBERS, shown_address};
 
 /// Placeholder for a value that may be a secret.
 const REDACTED: &str = "[REDACTED]";
@@ -25,8 +25,8 @@ const SECRET_BEGINNINGS: [&str; 8] =
 /// Length in bytes from which a word with letters of both cases and digits is taken for a secret.
 const LONG_WORD: usize = 24;
 
-/// Returns the loggable part of a server's definition: its command and arguments, the names of its variables, and
-/// the names of its other members.
+/// Returns the loggable part of a server's definition: its command and arguments or its address, the names of its
+/// variables and headers, and the names of its other members.
 pub fn told_of_definition(definition: &Definition) -> Map<String, Value> {
     told_of_change(definition.raw())
 }
@@ -43,6 +43,18 @@ pub fn told_of_change(members: &Map<String, Value>) -> Map<String, Value> {
             }
             ("env", Value::Object(env)) => {
                 drop(told.insert(name.clone(), env.keys().map(|name| Value::from(name.as_str())).collect()));
+            }
+            // Who defined which address (remote-upstreams.md, R68).
+            (member, Value::String(address)) if ADDRESS_MEMBERS.contains(&member) => {
+                drop(told.insert(name.clone(), Value::from(shown_address(address))));
+            }
+            (member, Value::Object(headers)) if HEADER_MEMBERS.contains(&member) => {
+                drop(
+                    told.insert(
+                        name.clone(),
+                        headers.keys().map(|name| Value::from(name.as_str())).collect(),
+                    ),
+                );
             }
             _ => others.push(Value::from(name.as_str())),
         }
@@ -122,12 +134,13 @@ mod tests {
         let Value::Object(raw) = json!({
             "command": "npx", "args": ["-y", "a-server@1.2.3", "/srv/data"], "env": {"API_KEY": "s3cret"},
             "headers": {"Authorization": "Bearer s3cret"}, "disabled": false,
+            "url": "https://s3cret:s3cret@host/mcp?key=s3cret",
         }) else {
             unreachable!()
         };
         let expected = json!({
             "command": "npx", "args": ["-y", "a-server@1.2.3", "/srv/data"], "env": ["API_KEY"],
-            "other_members": ["headers", "disabled"],
+            "headers": ["Authorization"], "url": "https://host/mcp?key=[REDACTED]", "other_members": ["disabled"],
         });
         assert_eq!(Value::Object(told_of_change(&raw)), expected);
     }

@@ -35,6 +35,7 @@ impl ServerMeter {
         let (before, restarts, changes) = *told;
         metrics.tool_changes(pins.changes.saturating_sub(changes));
         metrics.stdout_noise(now.noise.saturating_sub(before.noise));
+        metrics.lost_sessions(now.lost_sessions.saturating_sub(before.lost_sessions));
         metrics.stderr_lines(now.stderr_lines.saturating_sub(before.stderr_lines));
         for _ in before.late_replies..now.late_replies {
             metrics.late_reply();

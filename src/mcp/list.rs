@@ -58,6 +58,8 @@ pub struct ListPage {
     pub entries: Vec<Box<RawValue>>,
     /// Cursor of the next page, if there is one.
     pub next: NextPage,
+    /// Time for which the server says that the page is good, in milliseconds; `None` if it does not say.
+    pub ttl_ms: Option<u64>,
 }
 
 /// A page's reference to the next page.
@@ -85,7 +87,8 @@ pub fn read_page(kind: ListKind, result: &[u8]) -> Result<ListPage, String> {
         Some((_, Ok(Some(cursor)))) => NextPage::At(cursor),
         Some((raw, Err(_))) => NextPage::Unusable(raw.get().chars().take(40).collect()),
     };
-    Ok(ListPage { entries, next })
+    let ttl_ms = members.get("ttlMs").and_then(|raw| serde_json::from_str(raw.get()).ok());
+    Ok(ListPage { entries, next, ttl_ms })
 }
 
 #[cfg(test)]
@@ -97,8 +100,8 @@ mod tests {
         let page = read_page(ListKind::Tools, br#"{"tools":[{"name" : "a"}],"nextCursor":""}"#).unwrap();
         assert_eq!(page.entries[0].get(), r#"{"name" : "a"}"#);
         assert_eq!(page.next, NextPage::At(String::new()));
-        let last = read_page(ListKind::Tools, br#"{"tools":[],"nextCursor":null}"#).unwrap();
-        assert_eq!(last.next, NextPage::None);
+        let last = read_page(ListKind::Tools, br#"{"tools":[],"nextCursor":null,"ttlMs":500}"#).unwrap();
+        assert_eq!((last.next, last.ttl_ms, page.ttl_ms), (NextPage::None, Some(500), None));
         let odd = read_page(ListKind::Tools, br#"{"tools":[],"nextCursor":7}"#).unwrap();
         assert_eq!(odd.next, NextPage::Unusable("7".to_owned()));
     }

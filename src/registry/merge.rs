@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use super::list::{Origin, ServerEntry, ServerList};
-use crate::supervisor::Definition;
+use crate::supervisor::{ADDRESS_MEMBERS, Definition, HEADER_MEMBERS};
 
 /// Entry of an `mcpServers` map as it was written.
 pub(super) type Raw = Map<String, Value>;
@@ -56,13 +56,37 @@ pub(super) fn without_nulls(raw: Raw) -> Raw {
 pub(super) fn with_members(stored: &Raw, members: Raw) -> Option<Raw> {
     let mut next = stored.clone();
     let mut changed = false;
-    for (member, value) in without_nulls(members) {
+    let members = without_nulls(members);
+    for member in replaced(&members) {
+        changed |= !members.contains_key(member) && next.shift_remove(member).is_some();
+    }
+    for (member, value) in members {
         if !same_member(&member, Some(&value), stored.get(&member)) {
             changed = true;
             next.insert(member, value);
         }
     }
     changed.then_some(next)
+}
+
+/// Returns the members that make room for those that are given: a server has a command or an address, and each of what
+/// goes with an address in one spelling.
+fn replaced(given: &Raw) -> Vec<&'static str> {
+    let has_text = |member: &str| given.get(member).is_some_and(|value| value.as_str() != Some(""));
+    let mut replaced = Vec::new();
+    if has_text("url") {
+        replaced.extend(["command", "args"]);
+        replaced.extend(ADDRESS_MEMBERS);
+    }
+    if has_text("headers") {
+        replaced.extend(HEADER_MEMBERS);
+    }
+    if has_text("command") {
+        replaced.extend(["type", "transport"]);
+        replaced.extend(ADDRESS_MEMBERS);
+        replaced.extend(HEADER_MEMBERS);
+    }
+    replaced
 }
 
 /// Applies the changes from `last` to `wanted` to `live`, member by member and down into objects. Members that

@@ -45,7 +45,7 @@ pub use policy::{
 };
 pub use pools::{PoolRefused, PoolSums};
 pub use problem::{Problem, kind_of};
-pub use remote::{ADDRESS_MEMBERS, Remote, Transport};
+pub use remote::{ADDRESS_MEMBERS, HEADER_MEMBERS, Remote, Transport};
 pub use server_spec::ServerSpec;
 pub use shared_hooks::{RemoteRules, RemoteSettings, Secrets};
 pub use start_limiter::{QueuedStartView, Rank, StartLimits};
@@ -53,7 +53,7 @@ pub use status::{Cause, ReplicaView, ServerInfo, State, Status, ToldInfo, Update
 
 pub use crate::process::Usage;
 pub use crate::upstream::PoolKey;
-pub use crate::upstream::http::{Allowed, LoginBegun, LoginFinish, LoginStore, Scope, Word};
+pub use crate::upstream::http::{Allowed, LoginBegun, LoginFinish, LoginStore, Scope, Word, shown_address};
 
 use crate::process::Host;
 

@@ -228,6 +228,23 @@ impl Cause {
         }
     }
 
+    /// Returns the kind of it as one word, as in the API: it stays the same when sentences change.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Cause::Definition { .. } => "definition",
+            Cause::Spawn { .. } => "not_spawned",
+            Cause::Exited { .. } => "exited",
+            Cause::Signalled { .. } => "signalled",
+            Cause::OutOfMemory => "out_of_memory",
+            Cause::StartTimeout { .. } => "start_timeout",
+            Cause::Handshake { .. } => "bad_handshake",
+            Cause::Unresponsive => "unresponsive",
+            Cause::Protocol { .. } => "protocol",
+            Cause::Remote { word, .. } => word.name(),
+            Cause::Telling { cause, .. } => cause.code(),
+        }
+    }
+
     fn line(&self) -> &str {
         match self {
             Cause::Telling { line, .. } => line,
@@ -449,6 +466,11 @@ impl Status {
     pub fn cause(&self) -> Option<String> {
         let now = self.state.cause().map(ToString::to_string);
         now.or_else(|| self.last_failure().map(|cause| format!("last: {cause}")))
+    }
+
+    /// Returns the same as one word ([`Cause::code`]).
+    pub fn cause_code(&self) -> Option<&'static str> {
+        self.state.cause().or_else(|| self.last_failure()).map(Cause::code)
     }
 
     /// Returns why the last child ended unasked; `None` unless the server is starting again.

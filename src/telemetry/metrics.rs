@@ -131,6 +131,7 @@ struct Families {
     stdout_noise: IntCounterVec,
     stderr_lines: IntCounterVec,
     late_replies: IntCounterVec,
+    lost_sessions: IntCounterVec,
     tool_changes: IntCounterVec,
 }
 
@@ -180,6 +181,7 @@ impl Metrics {
             stdout_noise: by_server("mcpvisor_child_stdout_noise_lines_total", NOISE_HELP)?,
             stderr_lines: by_server("mcpvisor_child_stderr_lines_total", "Lines on a child's stderr.")?,
             late_replies: by_server("mcpvisor_child_late_replies_total", LATE_HELP)?,
+            lost_sessions: by_server("mcpvisor_remote_sessions_lost_total", LOST_HELP)?,
             tool_changes: by_server("mcpvisor_tool_changes_total", TOOL_CHANGES_HELP)?,
         };
         let kept = Kept::declare(&registry)?;
@@ -262,6 +264,7 @@ impl Metrics {
                 &families.stdout_noise,
                 &families.stderr_lines,
                 &families.late_replies,
+                &families.lost_sessions,
                 &families.tool_changes,
             ] {
                 let _ = family.remove_label_values(&[name]);
@@ -395,6 +398,7 @@ impl Metrics {
             stdout_noise: families.stdout_noise.get_metric_with_label_values(&plain)?,
             stderr_lines: families.stderr_lines.get_metric_with_label_values(&plain)?,
             late_replies: families.late_replies.get_metric_with_label_values(&plain)?,
+            lost_sessions: families.lost_sessions.get_metric_with_label_values(&plain)?,
             tool_changes: families.tool_changes.get_metric_with_label_values(&plain)?,
         };
         for kind in Kind::ALL {
@@ -410,6 +414,7 @@ const CALLS_HELP: &str = "Calls by what they asked for and how they ended.";
 const STATE_HELP: &str = "1 for the state that the server is in; of `other`, how many servers are in it.";
 const NOISE_HELP: &str = "Lines on a child's stdout that are not JSON-RPC.";
 const LATE_HELP: &str = "Replies of a child that nobody waited for any more.";
+const LOST_HELP: &str = "Sessions that a remote server did not know any more, and that were opened anew.";
 const TOOL_CHANGES_HELP: &str = "Tools that were found not to be as they were approved.";
 const RESTARTS_HELP: &str = "Children that were started after a server's first one.";
 

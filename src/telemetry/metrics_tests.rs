@@ -67,6 +67,7 @@ fn the_rest_is_set_and_counted() {
     git.stdout_noise(3);
     git.stderr_lines(4);
     git.late_reply();
+    git.lost_sessions(2);
     metrics.set_http_connections(7);
     metrics.set_store_degraded(true);
     metrics.set_store_from_backup(true);
@@ -85,6 +86,7 @@ fn the_rest_is_set_and_counted() {
         (r#"mcpvisor_child_stdout_noise_lines_total{server="git"}"#, 3.0),
         (r#"mcpvisor_child_stderr_lines_total{server="git"}"#, 4.0),
         (r#"mcpvisor_child_late_replies_total{server="git"}"#, 1.0),
+        (r#"mcpvisor_remote_sessions_lost_total{server="git"}"#, 2.0),
         ("mcpvisor_http_connections", 7.0),
         ("mcpvisor_store_degraded", 1.0),
         ("mcpvisor_store_from_backup", 1.0),

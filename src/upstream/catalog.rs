@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Deserialize;
@@ -82,6 +83,8 @@ pub struct Catalog {
     templates: Vec<Box<RawValue>>,
     prompts: Vec<Box<RawValue>>,
     loaded: bool,
+    /// Time for which the server says that it is good.
+    fresh_for: Duration,
 }
 
 #[derive(Deserialize)]
@@ -150,7 +153,18 @@ impl Catalog {
         let (tools, tool_index) = once(tools, |tool| &tool.name, "tool", &mut out);
         let (resources, _) = once(resources, |resource| &resource.uri, "resource", &mut out);
         let (templates, prompts) = (without_repeats(templates), without_repeats(prompts));
-        (Catalog { tool_index, tools, resources, templates, prompts, loaded: true }, out)
+        (
+            Catalog {
+                tool_index,
+                tools,
+                resources,
+                templates,
+                prompts,
+                loaded: true,
+                fresh_for: Duration::ZERO,
+            },
+            out,
+        )
     }
 
     /// Returns the same lists without the tools that `keep` rejects.
@@ -159,6 +173,16 @@ impl Catalog {
         let places = tools.iter().enumerate();
         let tool_index = places.map(|(place, tool)| (tool.name.clone(), place)).collect();
         Catalog { tool_index, tools, ..self.clone() }
+    }
+
+    /// Sets the time for which the server says that it is good.
+    pub(super) fn good_for(self, fresh_for: Duration) -> Catalog {
+        Catalog { fresh_for, ..self }
+    }
+
+    /// Returns the time for which the server says that it is good; zero if it does not say.
+    pub(super) fn fresh_for(&self) -> Duration {
+        self.fresh_for
     }
 
     /// Reports whether a child has ever announced its lists.

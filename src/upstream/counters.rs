@@ -10,6 +10,7 @@ pub struct Counters {
     stderr_lines: AtomicU64,
     dropped_notices: AtomicU64,
     left_out: AtomicU64,
+    lost_sessions: AtomicU64,
 }
 
 /// A snapshot of [`Counters`].
@@ -25,6 +26,8 @@ pub struct CounterReading {
     pub dropped_notices: u64,
     /// Lines not kept because of the rate limit, and overlong lines that answer no call.
     pub left_out: u64,
+    /// Sessions that a remote server did not know any more, and that were opened anew.
+    pub lost_sessions: u64,
 }
 
 impl Counters {
@@ -49,6 +52,10 @@ impl Counters {
         self.left_out.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn lost_session(&self) {
+        self.lost_sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Returns the current counts.
     pub fn read(&self) -> CounterReading {
         CounterReading {
@@ -57,6 +64,7 @@ impl Counters {
             stderr_lines: self.stderr_lines.load(Ordering::Relaxed),
             dropped_notices: self.dropped_notices.load(Ordering::Relaxed),
             left_out: self.left_out.load(Ordering::Relaxed),
+            lost_sessions: self.lost_sessions.load(Ordering::Relaxed),
         }
     }
 }

@@ -219,13 +219,13 @@ fn follows(asked: &str, members: &[u8]) -> bool {
 }
 
 /// Clients that a request which a child pushes may be meant for.
-pub(super) enum Addressee<'a> {
+pub(super) enum Addressee {
     /// No request that may lead to one is under way.
     Nobody,
     /// Only requests of callers that cannot be asked anything.
     Mute,
     /// Only requests of this client; the port of the newest.
-    One(&'a Arc<dyn ClientPort>),
+    One(Arc<dyn ClientPort>),
     /// Requests of several callers: on stdio nothing says which of them is meant.
     Several,
 }
@@ -267,7 +267,7 @@ pub(super) fn addressee<'a>(
     under_way: impl Iterator<Item = (u64, &'a str, Option<&'a Exchange>)>,
     unfinished: &Unfinished,
     sharing: Sharing,
-) -> Addressee<'a> {
+) -> Addressee {
     let (mut working, mut awaited) = (Candidates::default(), Candidates::default());
     let mut mute = false;
     for (id, asked, exchange) in under_way {
@@ -285,11 +285,11 @@ pub(super) fn addressee<'a>(
         return if mute || unfinished.has_another(None) { Addressee::Mute } else { Addressee::Nobody };
     };
     if sharing == Sharing::OnePrincipal {
-        return Addressee::One(port);
+        return Addressee::One(port.clone());
     }
     let is_alone = !found.several && others.is_none_or(|others| others.are_of(port.principal()));
     match is_alone && !mute && !unfinished.has_another(Some(port.principal())) {
-        true => Addressee::One(port),
+        true => Addressee::One(port.clone()),
         false => Addressee::Several,
     }
 }

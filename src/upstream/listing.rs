@@ -1,6 +1,7 @@
 //! Reading of a child's lists: all pages, within bounds. A list that ends early yields the entries read so far.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -38,20 +39,24 @@ pub(super) async fn load_catalog(
     previous: &Catalog,
     teller: &Teller,
 ) -> Result<Catalog, HandshakeError> {
+    let good_for = GoodFor::default();
+    let list = |kind, deadline| load_list(link, kind, deadline, (&good_for, teller));
     let announced = |kind: ListKind| facts.capabilities.get(kind.capability()).is_some();
     let tools = async {
         if announced(ListKind::Tools) {
-            load_list(link, ListKind::Tools, deadline, teller).await
+            list(ListKind::Tools, deadline).await
         } else {
-            load_unannounced(link, deadline, teller).await
+            let deadline = deadline.min(Instant::now() + UNANNOUNCED_LIMIT);
+            unannounced(list(ListKind::Tools, deadline).await, teller)
         }
     };
     let optional_deadline = deadline.min(Instant::now() + OPTIONAL_LIST_LIMIT);
+    let (announced, list) = (&announced, &list);
     let optional = |kind: ListKind| async move {
         if !announced(kind) {
             return Ok(Vec::new());
         }
-        match load_list(link, kind, optional_deadline, teller).await {
+        match list(kind, optional_deadline).await {
             Err(HandshakeError::Refused(reason)) => {
                 teller.warn(&format!("a list cannot be read and stays as it was: {reason}"));
                 Ok(previous.entries(kind))
@@ -70,6 +75,7 @@ pub(super) async fn load_catalog(
         optional(ListKind::Prompts),
     );
     let (catalog, left_out) = Catalog::build(tools?, resources?, templates?, prompts?);
+    let catalog = catalog.good_for(good_for.shortest());
     if let Some(told) = left_out.told() {
         teller.warn(&told);
     }
@@ -97,14 +103,9 @@ pub(super) async fn reload_catalog(
     load_catalog(link, facts, Instant::now() + REFRESH_LIMIT, previous, teller).await
 }
 
-/// Reads the tools of a child that announced none. A refusal or timeout counts as an empty list.
-async fn load_unannounced(
-    link: &Link,
-    deadline: Instant,
-    teller: &Teller,
-) -> Result<Entries, HandshakeError> {
-    let deadline = deadline.min(Instant::now() + UNANNOUNCED_LIMIT);
-    match load_list(link, ListKind::Tools, deadline, teller).await {
+/// Judges the tools of a child that announced none. A refusal or timeout counts as an empty list.
+fn unannounced(read: Result<Entries, HandshakeError>, teller: &Teller) -> Result<Entries, HandshakeError> {
+    match read {
         Ok(tools) => {
             if !tools.is_empty() {
                 let count = tools.len();
@@ -119,13 +120,33 @@ async fn load_unannounced(
     }
 }
 
+/// Shortest time for which the pages that were read are good; none unless all say so.
+struct GoodFor(AtomicU64);
+
+impl Default for GoodFor {
+    fn default() -> GoodFor {
+        GoodFor(AtomicU64::new(u64::MAX))
+    }
+}
+
+impl GoodFor {
+    fn add(&self, ttl_ms: Option<u64>) {
+        self.0.fetch_min(ttl_ms.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn shortest(&self) -> Duration {
+        let shortest = self.0.load(Ordering::Relaxed);
+        Duration::from_millis(if shortest == u64::MAX { 0 } else { shortest })
+    }
+}
+
 /// Reads all pages of a list, within bounds. If a child announces a list but does not know the method, the list is
 /// empty. From the second page on, an error costs only the rest of the list.
 async fn load_list(
     link: &Link,
     kind: ListKind,
     deadline: Instant,
-    teller: &Teller,
+    (good_for, teller): (&GoodFor, &Teller),
 ) -> Result<Entries, HandshakeError> {
     let mut entries = Vec::new();
     let mut bytes = 0;
@@ -143,6 +164,7 @@ async fn load_list(
         };
         let Some(mut page) = page else { return Ok(entries) };
         bytes += page.length;
+        good_for.add(page.ttl_ms);
         entries.append(&mut page.entries);
         entries.truncate(MAX_ENTRIES);
         match page.next {
@@ -171,6 +193,7 @@ struct Page {
     next: NextPage,
     /// Size of the page, in bytes.
     length: usize,
+    ttl_ms: Option<u64>,
 }
 
 /// Reads one page; `None` if the child does not know the method.
@@ -188,5 +211,6 @@ async fn load_page(
         Err(error) => return Err(HandshakeError::Refused(refusal(kind.method(), &error))),
     };
     let page = mcp::read_page(kind, &result).map_err(HandshakeError::Refused)?;
-    Ok(Some(Page { entries: page.entries, next: page.next, length: result.len() }))
+    let length = result.len();
+    Ok(Some(Page { entries: page.entries, next: page.next, length, ttl_ms: page.ttl_ms }))
 }

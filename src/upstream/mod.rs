@@ -15,6 +15,7 @@ mod notices;
 mod parked;
 mod pending;
 mod probe;
+mod pushed;
 mod refresh;
 mod report;
 mod request;

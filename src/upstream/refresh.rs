@@ -143,7 +143,12 @@ impl ListChanges {
         true
     }
 
-    /// Waits until a list has changed, and returns the notifications since the last time.
+    /// Has the lists read again, because they may have changed.
+    pub(super) fn suspect(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Waits until a list may have changed, and returns the notifications since the last time.
     pub(super) async fn next(&self) -> Vec<&'static str> {
         self.notify.notified().await;
         let announced = self.announced.swap(0, Ordering::Relaxed);

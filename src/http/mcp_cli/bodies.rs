@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::errors::{ApiError, NO_DATA};
 use crate::gateway::{Catalog, Definition, LoginBegun, LoginFinish, OWN_MEMBER, Remote, ServerView};
@@ -21,19 +21,27 @@ const REDACTED: &str = "[REDACTED]";
 pub(super) struct NewServer {
     /// Name of the server, not yet checked.
     pub(super) name: String,
-    /// `command`, `args`, `env` and `mcpvisor`, as far as they are given.
+    /// Those of [`MEMBERS`] that are given.
     pub(super) members: Map<String, Value>,
 }
 
 /// Reads the body of `POST /api/servers`. The reference fixes the order of the checks.
 pub(super) fn read_new_server(body: &[u8]) -> Result<NewServer, ApiError> {
-    let [name, command, args, env, own] =
-        some(object(body, ["name", "command", "args", "env", OWN_MEMBER])?)?;
+    let [name, members @ ..] =
+        some(object(body, ["name", "command", "args", "env", OWN_MEMBER, "url", "type", "headers"])?)?;
     let name = text(name, "name", "Server name is required")?;
-    if command.is_none_or(says_nothing) {
+    if lacks_command(&members) {
         return Err(ApiError::bad_request("Command is required"));
     }
-    Ok(NewServer { name, members: definition_members([command, args, env, own])? })
+    Ok(NewServer { name, members: definition_members(members)? })
+}
+
+/// Members of a definition that this dialect knows.
+const MEMBERS: [&str; 7] = ["command", "args", "env", OWN_MEMBER, "url", "type", "headers"];
+
+/// Reports whether neither a command nor an address is given, or an empty one.
+fn lacks_command(members: &[Option<&RawValue>; MEMBERS.len()]) -> bool {
+    members[0].is_none_or(says_nothing) && members[4].is_none_or(says_nothing)
 }
 
 /// Reads the body of `POST /api/servers/{name}/login`: where the answer of a browser comes to.
@@ -86,11 +94,12 @@ pub(super) fn login(begun: &LoginBegun) -> Vec<u8> {
 
 /// Reads the body of `PUT /api/servers/{name}`. A member counts if it is present, so `[]` and `{}` clear.
 pub(super) fn read_changes(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let members = some(object(body, ["command", "args", "env", OWN_MEMBER])?)?;
+    let members = some(object(body, MEMBERS)?)?;
     if members.iter().all(Option::is_none) {
         return Err(ApiError::bad_request("At least one of command, args, or env must be provided"));
     }
-    if members[0].is_some_and(|command| command.get() == "\"\"") {
+    let is_emptied = |place: usize| members[place].is_some_and(|text| text.get() == "\"\"");
+    if (is_emptied(0) || is_emptied(4)) && lacks_command(&members) {
         return Err(ApiError::bad_request("Command is required"));
     }
     definition_members(members)
@@ -117,30 +126,68 @@ pub(super) fn text(raw: Option<&RawValue>, field: &str, missing: &str) -> Result
         .ok_or_else(|| ApiError::bad_request(format!("{field} must be a string")))
 }
 
-fn definition_members(members: [Option<&RawValue>; 4]) -> Result<Map<String, Value>, ApiError> {
+fn definition_members(members: [Option<&RawValue>; MEMBERS.len()]) -> Result<Map<String, Value>, ApiError> {
     let mut map = Map::new();
-    for (name, raw) in ["command", "args", "env", OWN_MEMBER].into_iter().zip(members) {
+    for (name, raw) in MEMBERS.into_iter().zip(members) {
         let Some(raw) = raw else { continue };
         let value = serde_json::from_str(raw.get())
             .map_err(|error| ApiError::bad_request(format!("{name} is not valid JSON: {error}")))?;
         map.insert(name.to_owned(), value);
     }
+    // As a server of the other kind is shown, it may be sent back.
+    let has_text = |member: &str| map.get(member).is_some_and(|value| value != "");
+    match (has_text("command"), has_text("url")) {
+        (false, true) => {
+            map.retain(|name, value| !(name == "command" || name == "args" && *value == json!([])))
+        }
+        (true, false) => map.retain(|name, _| name != "url"),
+        _ => {}
+    }
     Ok(map)
 }
 
-/// Puts the stored values back where a client sent the placeholder that it was shown.
-pub(super) fn restore_redacted(
+/// Puts the stored values of `env` back where a client sent the placeholder that it was shown.
+pub(super) fn restore_env(members: &mut Map<String, Value>, stored: &Definition) -> Result<(), ApiError> {
+    let kept = |name: &str| stored.env().iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
+    restore("env", members, kept)
+}
+
+/// Puts the stored values back of what is never shown as it is: the address and headers of a server that is elsewhere.
+/// `stored` is its definition; `None` if there is none yet.
+pub(super) fn restore_remote(
     members: &mut Map<String, Value>,
-    stored: &Definition,
+    stored: Option<&Definition>,
 ) -> Result<(), ApiError> {
-    let Some(Value::Object(env)) = members.get_mut("env") else { return Ok(()) };
-    for (name, value) in env.iter_mut().filter(|(_, value)| *value == REDACTED) {
-        let Some((_, kept)) = stored.env().iter().find(|(stored, _)| stored == name) else {
-            let error =
-                format!("env.{name} must have a value: there is none stored that {REDACTED} could stand for");
+    let remote = stored.and_then(Definition::remote);
+    let is_shown = |member: &str, shown: Option<String>| {
+        shown.is_some() && members.get(member).and_then(Value::as_str) == shown.as_deref()
+    };
+    let same_type = is_shown("type", remote.map(|remote| remote.transport().name().to_owned()));
+    let same_url = is_shown("url", remote.map(Remote::shown_address));
+    // Said as it was shown it means what is stored, which may be another spelling of it.
+    members.retain(|name, _| !(name == "url" && same_url || name == "type" && same_type));
+    if members.get("url").and_then(Value::as_str).is_some_and(|url| url.contains(REDACTED)) {
+        let error = format!("url must have a value in place of {REDACTED}, or be just as it was shown");
+        return Err(ApiError::bad_request(error));
+    }
+    let kept = |name: &str| remote?.header(name);
+    restore("headers", members, kept)
+}
+
+fn restore<'s>(
+    member: &str,
+    members: &mut Map<String, Value>,
+    kept: impl Fn(&str) -> Option<&'s str>,
+) -> Result<(), ApiError> {
+    let Some(Value::Object(values)) = members.get_mut(member) else { return Ok(()) };
+    for (name, value) in values.iter_mut().filter(|(_, value)| *value == REDACTED) {
+        let Some(kept) = kept(name) else {
+            let error = format!(
+                "{member}.{name} must have a value: there is none stored that {REDACTED} could stand for"
+            );
             return Err(ApiError::bad_request(error));
         };
-        *value = Value::String(kept.clone());
+        *value = Value::String(kept.to_owned());
     }
     Ok(())
 }
@@ -309,17 +356,42 @@ mod tests {
             ("{\"name\":5,\"command\":\"x\"}", "name must be a string"),
             ("{\"name\":\"a\"}", "Command is required"),
             ("{\"name\":\"a\",\"command\":\"\"}", "Command is required"),
+            ("{\"name\":\"a\",\"command\":\"\",\"url\":\"\"}", "Command is required"),
         ] {
             assert_eq!(error(read_new_server(body.as_bytes())).await, text, "{body}");
         }
     }
 
     #[test]
-    fn only_the_three_members_of_a_definition_are_passed_on() {
+    fn only_the_members_of_a_definition_are_passed_on() {
         let body = br#"{"env":null,"args":["b"],"name":"a","command":"npx","disabled":true,"x":1}"#;
         let new = read_new_server(body).expect("valid");
         assert_eq!(new.name, "a");
         assert_eq!(Value::Object(new.members), json!({"command": "npx", "args": ["b"]}));
+        let body =
+            br#"{"name":"a","command":"","args":[],"url":"https://h/mcp","type":"http","headers":{"X":"y"}}"#;
+        let new = read_new_server(body).expect("valid");
+        let expected = json!({"url": "https://h/mcp", "type": "http", "headers": {"X": "y"}});
+        assert_eq!(Value::Object(new.members), expected);
+    }
+
+    #[tokio::test]
+    async fn a_remote_server_survives_being_sent_back_as_it_is_shown() {
+        let stored = definition(json!({
+            "httpUrl": "https://u:s@h/mcp?key=secret", "headers": {"X-Key": "${KEY}", "X-Old": "old"},
+        }));
+        let shown = server("n", &stored, false);
+        let mut sent = read_changes(&shown).expect("valid");
+        restore_remote(&mut sent, Some(&stored)).expect("stored");
+        let headers = json!({"X-Key": "${env:KEY}", "X-Old": "old"});
+        assert_eq!(Value::Object(sent), json!({"env": {}, "headers": headers}));
+        for (body, text) in [
+            (r#"{"headers":{"X-New":"[REDACTED]"}}"#, "headers.X-New must have a value"),
+            (r#"{"url":"https://h/other?key=[REDACTED]"}"#, "url must have a value in place of [REDACTED]"),
+        ] {
+            let mut unknown = read_changes(body.as_bytes()).expect("valid");
+            assert!(error(restore_remote(&mut unknown, Some(&stored))).await.starts_with(text), "{body}");
+        }
     }
 
     #[tokio::test]
@@ -368,12 +440,10 @@ mod tests {
         let shown: Value = serde_json::from_slice(&server("n", &stored, true)).expect("JSON");
         assert_eq!(shown["env"], json!({"KEY": "[REDACTED]"}));
         let mut sent = read_changes(br#"{"env":{"KEY":"[REDACTED]","NEW":"1"}}"#).expect("valid");
-        restore_redacted(&mut sent, &stored).expect("stored");
+        restore_env(&mut sent, &stored).expect("stored");
         assert_eq!(Value::Object(sent), json!({"env": {"KEY": "secret", "NEW": "1"}}));
         let mut unknown = read_changes(br#"{"env":{"OTHER":"[REDACTED]"}}"#).expect("valid");
-        assert!(
-            error(restore_redacted(&mut unknown, &stored)).await.starts_with("env.OTHER must have a value")
-        );
+        assert!(error(restore_env(&mut unknown, &stored)).await.starts_with("env.OTHER must have a value"));
     }
 
     #[test]

@@ -146,7 +146,8 @@ async fn detail(api: Api, name: Name) -> Result<Response, ApiError> {
 }
 
 async fn add(api: Api, request: Request) -> Result<Response, ApiError> {
-    let new = bodies::read_new_server(&api.read(request).await?)?;
+    let mut new = bodies::read_new_server(&api.read(request).await?)?;
+    bodies::restore_remote(&mut new.members, None)?;
     api.context.audit_as("server.add", &new.name);
     api.context.tells_all(told_of_change(&new.members));
     api.shared
@@ -162,10 +163,11 @@ async fn change(api: Api, name: Name, request: Request) -> Result<Response, ApiE
     let name = api.name(name)?;
     api.context.audit_as("server.change", &name);
     api.context.tells_all(told_of_change(&members));
+    let stored = api.shared.gateway.server_named(&api.caller, &name).map_err(|error| api.fail(error))?;
     if api.shared.settings.redact_env {
-        let stored = api.shared.gateway.server_named(&api.caller, &name).map_err(|error| api.fail(error))?;
-        bodies::restore_redacted(&mut members, &stored.definition)?;
+        bodies::restore_env(&mut members, &stored.definition)?;
     }
+    bodies::restore_remote(&mut members, Some(&stored.definition))?;
     api.shared.gateway.update_server(&api.caller, &name, members).await.map_err(|error| api.fail(error))?;
     Ok(json(bodies::done(&format!("Server '{name}' updated successfully"))))
 }

@@ -271,6 +271,7 @@ fn item(server: &ServerView) -> Mcp<'_> {
         state: server.status.state.name(),
         phase: server.status.phase(),
         cause: cause(server),
+        cause_code: server.status.cause_code(),
         restarts: server.status.restarts,
         protocol_version: introduction.map(|said| &*said.protocol_version),
         server_info: introduction.map(|said| mcp::ServerInfo {

@@ -61,6 +61,9 @@ pub(super) struct Mcp<'a> {
     pub(super) phase: Option<&'static str>,
     /// Reason why it does not run, for people; `null` if there is none. It begins with `last: ` while it is started again.
     pub(super) cause: Option<String>,
+    /// The same as one word, which stays the same when sentences change: `refused`, `exited`, `unauthorized` and others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause_code: Option<&'static str>,
     /// Number of times that its process was started in place of an earlier one.
     pub(super) restarts: u64,
     /// Version of MCP that it speaks; `null` before its first start.
@@ -196,6 +199,9 @@ pub(super) struct PendingUpdate<'a> {
     pub(super) since: String,
     /// Reason why it does not run, for people; `null` if there is none.
     pub(super) cause: Option<String>,
+    /// The same as one word, which stays the same when sentences change: `refused`, `exited`, `unauthorized` and others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause_code: Option<&'static str>,
     /// Time of the next start; `null` if none is due.
     #[cfg_attr(test, schemars(with = "Option<Time>"))]
     pub(super) next_start_at: Option<String>,
@@ -322,6 +328,9 @@ pub(super) struct McpState<'a> {
     pub(super) state: &'static str,
     /// Reason why it does not run, for people; `null` if there is none.
     pub(super) cause: Option<String>,
+    /// The same as one word, which stays the same when sentences change: `refused`, `exited`, `unauthorized` and others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause_code: Option<&'static str>,
     /// Number of times that its process was started in place of an earlier one.
     pub(super) restarts: u64,
     #[serde(flatten)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::mcp;
-use crate::gateway::{CRASH_LOOP, PoolSums, Status};
+use crate::gateway::{CRASH_LOOP, Cause, PoolSums, Status};
 use crate::http::core::timestamp::timestamp;
 
 /// Returns the details of a server's supervision; `pools` if it has any, and they are told.
@@ -35,6 +35,7 @@ pub(super) fn supervision(status: &Status, pools: Option<PoolSums>) -> mcp::Supe
             state: update.state.name(),
             since: timestamp(update.since),
             cause: update.state.cause().map(ToString::to_string),
+            cause_code: update.state.cause().map(Cause::code),
             next_start_at: update.state.next_start().map(timestamp),
             last_stderr: &update.last_stderr,
         }),
@@ -46,6 +47,7 @@ pub(super) fn state_for_error(status: &Status) -> Value {
     let body = mcp::McpState {
         state: status.state.name(),
         cause: status.cause(),
+        cause_code: status.cause_code(),
         restarts: status.restarts,
         supervision: supervision(status, None),
     };

@@ -85,6 +85,23 @@ fn an_update_replaces_given_members_and_leaves_the_others() {
 }
 
 #[test]
+fn an_address_replaces_the_command_and_a_command_the_address() {
+    let changed = |stored: Value, members: Value| {
+        Value::Object(with_members(&raw(stored), raw(members)).expect("changed"))
+    };
+    let own = json!({"start": "on-demand"});
+    let stdio = json!({"command": "a", "args": ["1"], "env": {"A": "1"}, "mcpvisor": own});
+    let remote = json!({"env": {"A": "1"}, "mcpvisor": own, "url": "https://h", "headers": {"X": "y"}});
+    let to_remote = json!({"url": "https://h", "headers": {"X": "y"}});
+    assert_eq!(changed(stdio, to_remote), remote);
+    let to_stdio = json!({"command": "b"});
+    assert_eq!(changed(remote, to_stdio), json!({"env": {"A": "1"}, "mcpvisor": own, "command": "b"}));
+    let other_spelling = json!({"serverUrl": "https://old", "http_headers": {"X": "y"}});
+    let next = changed(other_spelling, json!({"url": "https://new"}));
+    assert_eq!(next, json!({"http_headers": {"X": "y"}, "url": "https://new"}));
+}
+
+#[test]
 fn the_first_application_adds_everything_in_order() {
     let wanted = json!({"z": {"command": "1"}, "a": {"command": "2"}});
     let after = applied(json!({}), wanted.clone(), &list(vec![]));

@@ -44,6 +44,7 @@ pub(super) struct ServerInner {
     pub(super) stdout_noise: IntCounter,
     pub(super) stderr_lines: IntCounter,
     pub(super) late_replies: IntCounter,
+    pub(super) lost_sessions: IntCounter,
     pub(super) tool_changes: IntCounter,
 }
 
@@ -155,6 +156,11 @@ impl ServerMetrics {
     /// Counts lines on stderr.
     pub fn stderr_lines(&self, lines: u64) {
         self.inner.stderr_lines.inc_by(lines);
+    }
+
+    /// Counts sessions that a remote server did not know any more.
+    pub fn lost_sessions(&self, sessions: u64) {
+        self.inner.lost_sessions.inc_by(sessions);
     }
 
     /// Counts tools that were found not to be as they were approved.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use reqwest::header::HeaderMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -22,6 +21,7 @@ use crate::process::Exit;
 use crate::upstream::call::Link;
 use crate::upstream::log::Words;
 use crate::upstream::probe::{self, MISSES, ProbeResult};
+use crate::upstream::pushed::Announcer;
 use crate::upstream::refresh;
 use crate::upstream::report::{Context, End, Report, StartView};
 
@@ -168,16 +168,12 @@ impl RemoteState {
         let actor = myself.clone();
         let hub = Arc::new(Hub::new(HubParts {
             server: context.server.clone(),
-            incarnation: context.incarnation,
             client,
             lost,
             incident: Box::new(move |incident| {
                 let _ = actor.send_message(RemoteMsg::Happened(IncidentReport(incident)));
             }),
-            notices: context.notices.clone(),
-            counters: context.counters.clone(),
-            log: context.log.clone(),
-            sharing: context.sharing,
+            announcer: Announcer::of(context),
             max_answer: context.max_frame,
         }));
         let view = RemoteStart::default();
@@ -229,7 +225,7 @@ impl RemoteState {
         let company = refresh::introduce(
             context,
             (&link, &introduced),
-            hub.lists_changed.clone(),
+            hub.announcer.lists_changed.clone(),
             hub.activity.clone(),
             session,
         );
@@ -356,9 +352,7 @@ fn end_session(hub: &Arc<Hub>) {
     }
     let hub = hub.clone();
     tokio::spawn(async move {
-        let mut headers = HeaderMap::new();
-        session.write(&mut headers);
-        let _ = tokio::time::timeout(DELETE_LIMIT, hub.client.delete(headers)).await;
+        let _ = tokio::time::timeout(DELETE_LIMIT, hub.client.delete(session.headers())).await;
     });
 }
 
@@ -375,12 +369,13 @@ async fn renew_sessions(hub: Arc<Hub>, mut lost: mpsc::Receiver<Lost>, declared:
         while losses.front().is_some_and(|first| now.duration_since(*first) > OFTEN_WITHIN) {
             losses.pop_front();
         }
+        hub.announcer.counters.lost_session();
         tracing::info!(server = %hub.server, "the session was lost; opening another one");
         match opening::initialize(&hub, declared, now + RENEW_LIMIT).await {
             Ok(_) => {
                 // What was announced may be other than before.
                 for list in [method::TOOLS_CHANGED, method::RESOURCES_CHANGED, method::PROMPTS_CHANGED] {
-                    hub.lists_changed.announce(list);
+                    hub.announcer.lists_changed.announce(list);
                 }
                 if losses.len() >= OFTEN {
                     let what = format!("it lost its session {} times within a minute", losses.len());

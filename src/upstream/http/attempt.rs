@@ -9,25 +9,22 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::Response;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use reqwest::header::{HeaderMap, HeaderValue};
 
-use super::events::{EventStream, too_large};
+use super::events::{EventStream, content_type, is_stream, too_large};
 use super::fault::{HttpFault, Proof, Word};
 use super::hub::{Doubt, Hub, Incident, Origin};
 use super::inbox::Inbox;
 use super::network::network_fault;
 use super::session::{SESSION_ID, Session};
 use super::verdict::{self, Form, Refused};
-use crate::jsonrpc::{Incoming, RpcError, classify, lone_answer, one_line, too_deep};
+use crate::jsonrpc::{Incoming, RpcError, lone_answer, one_line, too_deep};
 use crate::mcp::{Era, method};
 use crate::upstream::exchange::{Event, Exchange};
 use crate::upstream::parked::Parked;
 use crate::upstream::pending::Limits;
+use crate::upstream::pushed::cancelled_id;
 
-/// Header with the event after which a stream is taken up again.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Number of times that a stream is taken up again.
 const MAX_RESUMPTIONS: u32 = 3;
 /// Time to wait before that, unless the stream has said another.
@@ -165,7 +162,10 @@ pub(super) async fn send(hub: &Arc<Hub>, request: &Request<'_>, clock: &mut Cloc
             answer_of(request, &body)?
         }
         Form::Events => read_events(hub, request, clock, response).await?,
-        Form::Other => return Err(not_mcp(hub, request.method, &response).into()),
+        Form::Other => {
+            let status = response.status().as_u16();
+            return Err(verdict::not_mcp(request.method, status, content_type(&response)).into());
+        }
     };
     Ok(Answered { outcome, session_id })
 }
@@ -184,7 +184,6 @@ async fn post_and_wait(
     let posting = hub.client.post(&target, request.body.clone(), request.headers.clone());
     let mut posting = std::pin::pin!(tokio::time::timeout(POST_LIMIT, posting));
     let mut is_posted = false;
-    let mut parked = Parked::default();
     loop {
         tokio::select! {
             posted = &mut posting, if !is_posted => {
@@ -204,7 +203,8 @@ async fn post_and_wait(
             }
             message = place.next() => {
                 let message = message.ok_or_else(|| HttpFault::unknown(Word::StreamLost, ended))?;
-                if let Some(outcome) = take_message(hub, request, clock, &mut parked, &message)? {
+                // Only answers and progress come here: nothing of it can wait for a client.
+                if let Some(outcome) = take_message(hub, request, clock, &mut Parked::default(), &message)? {
                     return Ok(Answered { outcome, session_id: None });
                 }
             }
@@ -214,14 +214,6 @@ async fn post_and_wait(
             },
         }
     }
-}
-
-fn content_type(response: &Response) -> Option<&str> {
-    response.headers().get(CONTENT_TYPE)?.to_str().ok()
-}
-
-fn not_mcp(_hub: &Hub, method: &str, response: &Response) -> HttpFault {
-    verdict::not_mcp(method, response.status().as_u16(), content_type(response))
 }
 
 /// Reads a body of at most as many bytes as an answer may have.
@@ -296,21 +288,17 @@ async fn read_events(
     clock: &mut Clock,
     response: Response,
 ) -> Result<Result<Bytes, RpcError>, Stop> {
-    let mut stream = EventStream::new(response, hub.max_answer, hub.activity.clone());
+    let mut stream = EventStream::new(response, hub);
     let mut parked = Parked::default();
     let mut cursor = Cursor::default();
     if request.method == method::LISTEN {
+        hub.freshness.set_told(true);
         (hub.incident)(Incident::Healed(Doubt::Stream));
     }
     loop {
         let event = tokio::select! {
             event = stream.next() => event,
-            answered = parked.next(), if !parked.is_empty() => {
-                if let Some((id, answer)) = answered {
-                    hub.post_answer(request.session, &id, &answer);
-                }
-                continue;
-            }
+            never = hub.post_parked(request.session, &mut parked) => match never {},
             () = tokio::time::sleep_until(clock.end().into()) => match clock.is_over() {
                 true => return Err(Stop::TimedOut),
                 false => continue,
@@ -318,7 +306,7 @@ async fn read_events(
         };
         cursor.follow(&stream);
         match event {
-            Ok(Some(event)) if matches!(event.name.as_str(), "" | "message") => {
+            Ok(Some(event)) if event.is_message() => {
                 let frame = trimmed(&Bytes::from(event.data));
                 if let Some(answer) = take_message(hub, request, clock, &mut parked, &frame)? {
                     return Ok(answer);
@@ -369,21 +357,14 @@ async fn resumed(
     if request.session.era == Era::Modern {
         return Err(fault.into());
     }
-    let Some(last_id) = cursor.last_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) else {
-        return Err(fault.into());
-    };
+    let Some(last_id) = cursor.last_id.clone() else { return Err(fault.into()) };
     while cursor.resumptions < MAX_RESUMPTIONS {
         cursor.resumptions += 1;
         clock.within(tokio::time::sleep(cursor.retry.unwrap_or(RETRY).clamp(MIN_RETRY, MAX_RETRY))).await?;
-        let mut headers = HeaderMap::new();
-        request.session.write(&mut headers);
-        headers.insert(LAST_EVENT_ID, last_id.clone());
+        let headers = request.session.headers_behind(Some(&last_id));
         match clock.within(hub.client.get(headers)).await? {
-            Ok(response)
-                if response.status().is_success()
-                    && verdict::form(content_type(&response)) == Form::Events =>
-            {
-                return Ok(EventStream::new(response, hub.max_answer, hub.activity.clone()));
+            Ok(response) if response.status().is_success() && is_stream(&response) => {
+                return Ok(EventStream::new(response, hub));
             }
             Ok(_) => {}
             // It is gone, and with it what it had of the call.
@@ -394,12 +375,6 @@ async fn resumed(
     Err(fault.into())
 }
 
-#[derive(Deserialize)]
-struct CancelledParams<'a> {
-    #[serde(borrow, rename = "requestId")]
-    id: &'a RawValue,
-}
-
 /// Takes a message that came on the stream of a request; returns the answer if it is that.
 fn take_message(
     hub: &Arc<Hub>,
@@ -408,14 +383,11 @@ fn take_message(
     parked: &mut Parked,
     frame: &Bytes,
 ) -> Result<Option<Result<Bytes, RpcError>>, Stop> {
-    if too_deep(frame) {
-        hub.counters.noise();
-        return Ok(None);
-    }
+    let Some(message) = hub.read(frame) else { return Ok(None) };
     let exchange = request.exchange.map(Arc::as_ref);
     // A stream of notifications is about no call.
     let origin = if request.method == method::LISTEN { Origin::Server } else { Origin::Call(exchange) };
-    match classify(frame) {
+    match message {
         Incoming::Response { id, outcome: Ok(_) } if id != request.id => {
             return Err(foreign_id(request.method).into());
         }
@@ -431,16 +403,13 @@ fn take_message(
                 if let (Some(exchange), Some(params)) = (exchange, params)
                     && !exchange.tell(Event::Progress, &params)
                 {
-                    hub.counters.dropped_notice();
+                    hub.announcer.counters.dropped_notice();
                 }
             }
             (method::MESSAGE, params) => hub.take_log_message(params.as_deref(), origin),
             (method::CANCELLED, params) => {
-                let params = params.as_deref();
-                let read =
-                    params.and_then(|params| serde_json::from_slice::<CancelledParams<'_>>(params).ok());
-                if let Some(cancelled) = read {
-                    parked.cancel(cancelled.id.get().as_bytes());
+                if let Some(id) = cancelled_id(params.as_deref()) {
+                    parked.cancel(id.as_bytes());
                 }
             }
             (_, params) => hub.take_notification(name, params.as_deref()),
@@ -448,7 +417,7 @@ fn take_message(
         Incoming::Noise => match lone_answer(frame) {
             Some((_, Err(error))) => return Ok(Some(Err(error))),
             Some((_, Ok(_))) => return Err(foreign_id(request.method).into()),
-            None => drop(hub.counters.noise()),
+            None => drop(hub.announcer.counters.noise()),
         },
     }
     Ok(None)

@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::HeaderMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -14,20 +13,15 @@ use super::attempt::{self, Answered, Clock, Request, Stop};
 use super::fault::{Consequence, HttpFault, Proof, Word};
 use super::headers;
 use super::hub::{Doubt, Hub, Incident, SIDE_LIMIT};
+use super::pauses::Pauses;
 use super::session::Session;
+use super::throttle::TooLate;
 use crate::jsonrpc;
 use crate::mcp::translate::HeaderParam;
 use crate::mcp::{Era, method};
 use crate::upstream::call::{Call, Outcome, Refusal, Submitted, Unsent};
 use crate::upstream::catalog::CatalogSlot;
 use crate::upstream::exchange::Exchange;
-
-/// First pause after a refusal for too many requests that names none; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// First pause before a stream of notifications is opened again; it doubles.
-const FIRST_REOPEN: Duration = Duration::from_secs(1);
-/// Longest of both.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Carries calls from a link until it is closed or told to close; then those under way have until the time that is told.
 pub(super) async fn serve(
@@ -65,12 +59,11 @@ pub(super) async fn post_notification(hub: &Arc<Hub>, name: &'static str) {
     let session = hub.session();
     let mut body = BytesMut::new();
     jsonrpc::push_notification(&mut body, name, b"");
-    let mut headers = HeaderMap::new();
-    session.write(&mut headers);
     let target = hub.target();
-    match tokio::time::timeout(SIDE_LIMIT, hub.client.post(&target, body.freeze(), headers)).await {
+    let posting = hub.client.post(&target, body.freeze(), session.headers());
+    match tokio::time::timeout(SIDE_LIMIT, posting).await {
         Ok(Ok(response)) if response.status().is_success() => {}
-        Ok(_) | Err(_) => hub.counters.dropped_notice(),
+        Ok(_) | Err(_) => hub.announcer.counters.dropped_notice(),
     }
 }
 
@@ -104,6 +97,9 @@ async fn run(hub: &Arc<Hub>, catalog: &CatalogSlot, unsent: Unsent) -> Outcome {
         Ok(Ok(result)) => {
             if call.method == method::TOOLS_CALL {
                 hub.let_in();
+                if hub.freshness.is_over(|| catalog.load().fresh_for(), Instant::now()) {
+                    hub.announcer.lists_changed.suspect();
+                }
             }
             Outcome::Result(result)
         }
@@ -145,40 +141,43 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Sends the call, and once more where it has provably not been begun.
+    /// Sends the call, and once more where that is harmless: it has provably not been begun, or only reads (R57).
     async fn carry(&mut self, clock: &mut Clock) -> Result<Said, Stop> {
-        self.await_pause(clock).await?;
         let session = self.hub.session();
-        let first = match self.attempt(&session, clock).await {
+        let first = match self.attempt_in_turn(&session, clock).await {
             Ok(answered) => return Ok(answered.outcome),
             Err(stop) => stop,
         };
         match first {
             Stop::SessionLost => self.renew(session.number, clock).await?,
-            Stop::Fault(fault) if fault.word == Word::RateLimited => {
-                self.hub.pause(fault.pause.unwrap_or(FIRST_PAUSE));
-                if self.hub.paused_until().is_some_and(|until| until >= clock.end()) {
-                    return Err(Stop::Fault(fault));
-                }
-                self.await_pause(clock).await?;
-            }
-            Stop::Fault(fault) if fault.word == Word::StreamLost && fault.proof == Proof::Unseen => {}
+            Stop::Fault(fault) if fault.word == Word::RateLimited => {}
+            Stop::Fault(fault)
+                if fault.word == Word::StreamLost
+                    && (fault.proof == Proof::Unseen || is_read(&self.call.method) && !clock.asked) => {}
             other => return Err(other),
         }
         let session = self.hub.session();
-        Ok(self.attempt(&session, clock).await?.outcome)
+        Ok(self.attempt_in_turn(&session, clock).await?.outcome)
     }
 
-    /// Waits until the server may be asked again.
-    async fn await_pause(&self, clock: &Clock) -> Result<(), Stop> {
-        let Some(until) = self.hub.paused_until() else { return Ok(()) };
-        if until >= clock.end() {
+    /// Sends the call once the server may be asked again (R55).
+    async fn attempt_in_turn(&self, session: &Session, clock: &mut Clock) -> Result<Answered, Stop> {
+        let throttle = &self.hub.throttle;
+        let turn = throttle.turn(clock.end()).await.map_err(|TooLate { pause }| {
             let mut fault = HttpFault::unseen(Word::RateLimited, "was asked too often (HTTP 429)");
-            fault.pause = Some(until.saturating_duration_since(Instant::now()));
-            return Err(Stop::Fault(fault));
+            fault.pause = Some(pause);
+            fault
+        })?;
+        let sent = self.attempt(session, clock).await;
+        match &sent {
+            Err(Stop::Fault(fault)) if fault.word == Word::RateLimited => {
+                throttle.refused(fault.pause, Instant::now());
+            }
+            Err(_) => {}
+            Ok(_) => throttle.served(),
         }
-        tokio::time::sleep_until(until.into()).await;
-        Ok(())
+        drop(turn);
+        sent
     }
 
     async fn renew(&self, number: u64, clock: &Clock) -> Result<(), Stop> {
@@ -196,8 +195,7 @@ impl Run<'_> {
         // The end of its line.
         body.truncate(body.len() - 1);
         let body = body.freeze();
-        let mut headers = HeaderMap::new();
-        session.write(&mut headers);
+        let mut headers = session.headers();
         if session.era == Era::Modern {
             headers::write(&mut headers, &call.method, &body, |tool| self.annotated(tool));
         }
@@ -217,22 +215,38 @@ impl Run<'_> {
 
     /// Keeps a stream of notifications open; returns when the server ends it in order or does not have it.
     async fn listen(&mut self, clock: &mut Clock) -> Result<Said, Stop> {
-        let mut pause = FIRST_REOPEN;
+        let mut pauses = Pauses::default();
         loop {
             let began = Instant::now();
             let fault = match self.carry(clock).await {
                 Err(Stop::Fault(fault)) if reopens(&fault) => fault,
                 other => return other,
             };
-            if began.elapsed() > MAX_PAUSE {
-                pause = FIRST_REOPEN;
+            if began.elapsed() > Pauses::LONGEST {
+                pauses = Pauses::default();
             }
+            self.hub.freshness.set_told(false);
             let what = format!("its stream of notifications is not there: it {fault}");
             (self.hub.incident)(Incident::Doubtful(Doubt::Stream, what.into()));
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
+            tokio::time::sleep(pauses.next()).await;
         }
     }
+}
+
+/// Reports whether a request only reads, so that sending it twice does no more than sending it once.
+fn is_read(asked: &str) -> bool {
+    matches!(
+        asked,
+        method::TOOLS_LIST
+            | method::RESOURCES_LIST
+            | method::TEMPLATES_LIST
+            | method::RESOURCES_READ
+            | method::PROMPTS_LIST
+            | method::PROMPTS_GET
+            | method::COMPLETE
+            | method::DISCOVER
+            | method::PING
+    )
 }
 
 /// Reports whether a stream of notifications is to be opened again after this failure.

@@ -18,6 +18,7 @@ use super::fault::{HttpFault, Word};
 use super::host::literal;
 use super::network::{build, check_proxy, network_fault, not_allowed, whole};
 use super::session::Session;
+use super::shown::shown_address;
 use super::token_client::TokenClient;
 use super::verdict::{self, Refused, RefusedHead};
 use crate::clock;
@@ -256,7 +257,7 @@ fn followed(from: &Url, response: &Response) -> Result<Url, HttpFault> {
     if target.origin() == from.origin() && matches!(status, 307 | 308) {
         return Ok(target);
     }
-    let shown = shown(&target);
+    let shown = shown_address(target.as_str());
     let bare = |url: &Url| url.path().trim_end_matches('/').to_owned();
     let same_place = target.host_str() == from.host_str() && bare(&target) == bare(from);
     let what = match same_place && from.scheme() == "https" && target.scheme() == "http" {
@@ -269,20 +270,6 @@ fn followed(from: &Url, response: &Response) -> Result<Url, HttpFault> {
         ),
     };
     Err(HttpFault::unseen(Word::Redirected, what))
-}
-
-/// Returns an address as it may be shown: without a user's name, a password or the values of its query (R6).
-pub(super) fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    let names: Vec<String> = url.query_pairs().map(|(name, _)| format!("{name}=[REDACTED]")).collect();
-    let query = names.join("&");
-    url.set_query(None);
-    match names.is_empty() {
-        true => url.to_string(),
-        false => format!("{url}?{query}"),
-    }
 }
 
 /// Makes the source of tokens that an endpoint wants; `secrets` are its texts by their places.

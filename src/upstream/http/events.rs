@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reqwest::Response;
+use reqwest::header::CONTENT_TYPE;
 
 use super::fault::{HttpFault, Word};
+use super::hub::Hub;
 use super::network::network_fault;
+use super::verdict::{self, Form};
 use crate::sse::{SseData, SseEvent, TooLong};
 use crate::upstream::probe::Activity;
 
@@ -25,6 +28,16 @@ impl From<TooLong> for HttpFault {
     }
 }
 
+/// Returns the media type of a body; `None` if the answer names none that can be read.
+pub(super) fn content_type(response: &Response) -> Option<&str> {
+    response.headers().get(CONTENT_TYPE)?.to_str().ok()
+}
+
+/// Reports whether a body is a stream of events.
+pub(super) fn is_stream(response: &Response) -> bool {
+    verdict::form(content_type(response)) == Form::Events
+}
+
 /// Describes an answer beyond the limit.
 pub(super) fn too_large(limit: usize) -> HttpFault {
     let what =
@@ -33,9 +46,10 @@ pub(super) fn too_large(limit: usize) -> HttpFault {
 }
 
 impl EventStream {
-    /// Reads the body of an answer, with events of at most `limit` bytes.
-    pub(super) fn new(response: Response, limit: usize, activity: Arc<Activity>) -> EventStream {
-        EventStream { response, sse: SseData::with_limit(limit), ready: VecDeque::new(), activity }
+    /// Reads the body of an answer of this server, with events of at most as many bytes as an answer may have.
+    pub(super) fn new(response: Response, hub: &Hub) -> EventStream {
+        let sse = SseData::with_limit(hub.max_answer);
+        EventStream { response, sse, ready: VecDeque::new(), activity: hub.activity.clone() }
     }
 
     /// Returns the next event that has data; `None` at the end of the stream. Cancel safe.

@@ -6,18 +6,18 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
-use serde::Deserialize;
 use tokio::task::AbortHandle;
 
-use super::events::EventStream;
+use super::events::{EventStream, content_type, is_stream};
 use super::fault::{HttpFault, Word};
-use super::hub::{Hub, Incident, Origin};
+use super::hub::{Hub, Incident};
 use super::inbox::Inbox;
 use super::session::Session;
-use super::verdict::{self, Form, Refused};
-use crate::jsonrpc::{Incoming, classify, own_id, too_deep};
+use super::verdict::{self, Refused};
+use crate::jsonrpc::Incoming;
 use crate::mcp::{Era, method};
 use crate::upstream::parked::Parked;
+use crate::upstream::pushed::progress_token;
 
 /// Opens the stream of a server and learns where requests are posted; the task that reads it ends when the handle is
 /// aborted.
@@ -32,12 +32,10 @@ pub(super) async fn open(hub: &Arc<Hub>, deadline: Instant) -> Result<AbortHandl
                 }
             });
         }
-        let content_type = response.headers().get(reqwest::header::CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        if verdict::form(content_type.as_deref()) != Form::Events {
-            return Err(verdict::not_mcp("GET", response.status().as_u16(), content_type.as_deref()));
+        if !is_stream(&response) {
+            return Err(verdict::not_mcp("GET", response.status().as_u16(), content_type(&response)));
         }
-        let mut stream = EventStream::new(response, hub.max_answer, hub.activity.clone());
+        let mut stream = EventStream::new(response, hub);
         match stream.next().await? {
             Some(event) if event.name == "endpoint" => follow_endpoint(hub, &event.data)?,
             _ => {
@@ -71,12 +69,6 @@ fn follow_endpoint(hub: &Hub, endpoint: &str) -> Result<(), HttpFault> {
     }
 }
 
-#[derive(Deserialize)]
-struct ProgressParams<'a> {
-    #[serde(borrow, rename = "progressToken")]
-    token: Option<&'a serde_json::value::RawValue>,
-}
-
 /// Reads the stream to its end, which is the end of the session: what is under way has an unknown outcome.
 async fn follow(hub: &Arc<Hub>, inbox: &Inbox, mut stream: EventStream) {
     let session = Session::opening(Era::Legacy);
@@ -84,15 +76,10 @@ async fn follow(hub: &Arc<Hub>, inbox: &Inbox, mut stream: EventStream) {
     let fault = loop {
         let event = tokio::select! {
             event = stream.next() => event,
-            answered = parked.next(), if !parked.is_empty() => {
-                if let Some((id, answer)) = answered {
-                    hub.post_answer(&session, &id, &answer);
-                }
-                continue;
-            }
+            never = hub.post_parked(&session, &mut parked) => match never {},
         };
         match event {
-            Ok(Some(event)) if matches!(event.name.as_str(), "" | "message") => {
+            Ok(Some(event)) if event.is_message() => {
                 take_message(hub, inbox, &session, &mut parked, &Bytes::from(event.data));
             }
             Ok(Some(_)) => {}
@@ -105,28 +92,15 @@ async fn follow(hub: &Arc<Hub>, inbox: &Inbox, mut stream: EventStream) {
 }
 
 fn take_message(hub: &Arc<Hub>, inbox: &Inbox, session: &Session, parked: &mut Parked, frame: &Bytes) {
-    if too_deep(frame) {
-        hub.counters.noise();
-        return;
-    }
-    match classify(frame) {
-        Incoming::Response { id, .. } => {
-            if !inbox.deliver(id, frame.clone(), true) {
-                hub.counters.late_reply();
-            }
-        }
-        Incoming::Notification { method: name, params } if name == method::PROGRESS => {
-            let params = params.as_deref();
-            let read = params.and_then(|params| serde_json::from_slice::<ProgressParams<'_>>(params).ok());
-            let id = read.and_then(|read| own_id(read.token?.get()));
+    match hub.read(frame) {
+        None => {}
+        Some(Incoming::Response { id, .. }) if inbox.deliver(id, frame.clone(), true) => {}
+        Some(Incoming::Notification { method: name, params }) if name == method::PROGRESS => {
+            let id = progress_token(params.as_deref());
             if !id.is_some_and(|id| inbox.deliver(id, frame.clone(), false)) {
-                hub.counters.dropped_notice();
+                hub.announcer.counters.dropped_notice();
             }
         }
-        Incoming::Notification { method, params } => hub.take_notification(method, params.as_deref()),
-        Incoming::Request { id, method, params } => {
-            hub.take_request(session, parked, (id, method, params), Origin::Server);
-        }
-        Incoming::Noise => drop(hub.counters.noise()),
+        Some(message) => hub.take_stray(session, parked, message),
     }
 }

@@ -2,37 +2,31 @@
 //! of the messages that belong to none of them.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Url;
-use reqwest::header::HeaderMap;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::client::HttpClient;
 use super::fault::{HttpFault, Word};
+use super::freshness::Freshness;
 use super::inbox::Inbox;
 use super::session::Session;
-use crate::jsonrpc;
-use crate::mcp::{self, Answer, Era, method};
-use crate::upstream::counters::Counters;
+use super::throttle::Throttle;
+use crate::jsonrpc::{self, Incoming};
+use crate::mcp::{Answer, Era, method};
 use crate::upstream::exchange::{
-    Addressee, ClientPort, Disposition, Event, Exchange, PushedRequest, Served, Sharing, Unfinished,
-    addressee, reader_of_logs,
+    Addressee, Disposition, Event, Exchange, Served, Unfinished, addressee, reader_of_logs,
 };
-use crate::upstream::log::{ServerLog, Stream, printable};
-use crate::upstream::notices::{LogRate, Notices};
+use crate::upstream::notices::LogRate;
 use crate::upstream::parked::Parked;
 use crate::upstream::probe::Activity;
-use crate::upstream::refresh::ListChanges;
+use crate::upstream::pushed::{Announcer, decide};
 
-/// Longest `params` of a notification that are kept for receivers, in bytes.
-const MAX_NOTICE: usize = 64 * 1024;
-/// Longest `params` of a pushed request that are handed to a client, in bytes.
-const MAX_PUSHED: usize = 1024 * 1024;
 /// Maximum number of notifications and answers that are being posted.
 const MAX_ASIDES: usize = 64;
 /// Time to post a notification or an answer, which nobody waits for.
@@ -80,6 +74,15 @@ struct UnderWay {
     asked: Arc<AtomicBool>,
 }
 
+/// Requests of one opening, and whom they were for.
+#[derive(Default)]
+struct Traffic {
+    under_way: HashMap<u64, UnderWay>,
+    unfinished: Unfinished,
+    served: Served,
+    told_logs: LogRate,
+}
+
 /// Stream that a message of the server came on.
 #[derive(Clone, Copy)]
 pub(super) enum Origin<'a> {
@@ -92,7 +95,6 @@ pub(super) enum Origin<'a> {
 /// State shared by all calls to one remote server.
 pub(super) struct Hub {
     pub(super) server: Arc<str>,
-    pub(super) incarnation: u64,
     pub(super) client: HttpClient,
     /// Where requests are posted: the address of the definition, or what an HTTP+SSE server named.
     target: Mutex<Url>,
@@ -104,23 +106,18 @@ pub(super) struct Hub {
     pub(super) lost: mpsc::Sender<Lost>,
     pub(super) incident: Box<dyn Fn(Incident) + Send + Sync>,
     ids: AtomicU64,
-    under_way: Mutex<HashMap<u64, UnderWay>>,
-    unfinished: Mutex<Unfinished>,
-    served: Mutex<Served>,
-    told_logs: Mutex<LogRate>,
+    traffic: Mutex<Traffic>,
     /// Places for what is posted beside calls.
     asides: Arc<Semaphore>,
     /// `true` while it is doubtful whether calls are let in.
     pub(super) shut: AtomicBool,
     /// Refusal of credentials that a call met last.
     refused: Mutex<Option<HttpFault>>,
-    /// Time until which the server wants to be left alone.
-    paused: Mutex<Option<Instant>>,
-    pub(super) notices: Notices,
-    pub(super) lists_changed: Arc<ListChanges>,
-    pub(super) counters: Arc<Counters>,
-    log: ServerLog,
-    sharing: Sharing,
+    /// What becomes of requests while the server is asked too often.
+    pub(super) throttle: Throttle,
+    /// Age of the lists.
+    pub(super) freshness: Freshness,
+    pub(super) announcer: Announcer,
     pub(super) activity: Arc<Activity>,
     pub(super) max_answer: usize,
 }
@@ -128,14 +125,10 @@ pub(super) struct Hub {
 /// What a hub is made of.
 pub(super) struct HubParts {
     pub(super) server: Arc<str>,
-    pub(super) incarnation: u64,
     pub(super) client: HttpClient,
     pub(super) lost: mpsc::Sender<Lost>,
     pub(super) incident: Box<dyn Fn(Incident) + Send + Sync>,
-    pub(super) notices: Notices,
-    pub(super) counters: Arc<Counters>,
-    pub(super) log: ServerLog,
-    pub(super) sharing: Sharing,
+    pub(super) announcer: Announcer,
     pub(super) max_answer: usize,
 }
 
@@ -145,10 +138,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Hub {
     pub(super) fn new(parts: HubParts) -> Hub {
-        let HubParts { server, incarnation, client, lost, incident, notices, counters, log, .. } = parts;
+        let HubParts { server, client, lost, incident, announcer, max_answer } = parts;
         Hub {
             server,
-            incarnation,
             target: Mutex::new(client.url().clone()),
             client,
             session: Mutex::new(Session::opening(Era::Legacy)),
@@ -157,21 +149,15 @@ impl Hub {
             lost,
             incident,
             ids: AtomicU64::new(0),
-            under_way: Mutex::default(),
-            unfinished: Mutex::default(),
-            served: Mutex::default(),
-            told_logs: Mutex::default(),
+            traffic: Mutex::default(),
             asides: Arc::new(Semaphore::new(MAX_ASIDES)),
             shut: AtomicBool::new(false),
             refused: Mutex::default(),
-            paused: Mutex::default(),
-            notices,
-            lists_changed: Arc::default(),
-            counters,
-            log,
-            sharing: parts.sharing,
+            throttle: Throttle::default(),
+            freshness: Freshness::new(Instant::now()),
+            announcer,
             activity: Activity::new(),
-            max_answer: parts.max_answer,
+            max_answer,
         }
     }
 
@@ -180,15 +166,13 @@ impl Hub {
         lock(&self.session).clone()
     }
 
-    /// Takes over a session that was opened; returns it with its number.
-    pub(super) fn open_session(&self, opened: Session) -> Session {
+    /// Takes over a session that was opened, and numbers it.
+    pub(super) fn open_session(&self, opened: Session) {
         let mut session = lock(&self.session);
         let number = session.number + 1;
         *session = Session { number, ..opened };
-        let now = session.clone();
         drop(session);
         self.renewed.send_replace(number);
-        now
     }
 
     /// Returns where requests are posted.
@@ -243,18 +227,6 @@ impl Hub {
         lock(&self.refused).take()
     }
 
-    /// Notes that the server wants to be left alone for a time.
-    pub(super) fn pause(&self, pause: Duration) {
-        let until = Instant::now() + pause;
-        let mut paused = lock(&self.paused);
-        *paused = Some(paused.map_or(until, |before| before.max(until)));
-    }
-
-    /// Returns the time until which the server wants to be left alone; `None` if it does not.
-    pub(super) fn paused_until(&self) -> Option<Instant> {
-        lock(&self.paused).filter(|until| *until > Instant::now())
-    }
-
     /// Records a request that the server gets.
     pub(super) fn begin(
         &self,
@@ -263,21 +235,42 @@ impl Hub {
         exchange: Option<&Arc<Exchange>>,
         asked: &Arc<AtomicBool>,
     ) {
-        lock(&self.served).add(method, members, exchange.map(Arc::as_ref));
-        let mut under_way = lock(&self.under_way);
+        let mut traffic = lock(&self.traffic);
+        traffic.served.add(method, members, exchange.map(Arc::as_ref));
         let (exchange, asked) = (exchange.cloned(), asked.clone());
-        under_way.insert(id, UnderWay { method: method.into(), exchange, asked });
-        self.activity.set_in_flight(under_way.len());
+        traffic.under_way.insert(id, UnderWay { method: method.into(), exchange, asked });
+        self.activity.set_in_flight(traffic.under_way.len());
     }
 
     /// Records that a request is over. One that the server may go on with is `given_up`.
     pub(super) fn end(&self, id: u64, given_up: bool) {
-        let mut under_way = lock(&self.under_way);
-        let over = under_way.remove(&id);
-        self.activity.set_in_flight(under_way.len());
-        drop(under_way);
+        let mut traffic = lock(&self.traffic);
+        let over = traffic.under_way.remove(&id);
+        self.activity.set_in_flight(traffic.under_way.len());
         if let Some(over) = over.filter(|_| given_up) {
-            lock(&self.unfinished).add(id, &over.method, over.exchange.as_deref(), Instant::now());
+            traffic.unfinished.add(id, &over.method, over.exchange.as_deref(), Instant::now());
+        }
+    }
+
+    /// Reads a message of the server; `None` if it is nested too deeply.
+    pub(super) fn read(&self, frame: &Bytes) -> Option<Incoming> {
+        if jsonrpc::too_deep(frame) {
+            self.announcer.counters.noise();
+            return None;
+        }
+        Some(jsonrpc::classify(frame))
+    }
+
+    /// Takes a message that came on a stream which is about no call.
+    pub(super) fn take_stray(self: &Arc<Hub>, session: &Session, parked: &mut Parked, message: Incoming) {
+        match message {
+            Incoming::Notification { method, params } => self.take_notification(method, params.as_deref()),
+            Incoming::Request { id, method, params } => {
+                self.take_request(session, parked, (id, method, params), Origin::Server);
+            }
+            // An answer whose stream broke: its call has ended.
+            Incoming::Response { .. } => self.announcer.counters.late_reply(),
+            Incoming::Noise => drop(self.announcer.counters.noise()),
         }
     }
 
@@ -287,80 +280,40 @@ impl Hub {
             // Over HTTP they come with the request that they are about.
             method::PROGRESS | method::CANCELLED => {}
             method::MESSAGE => self.take_log_message(params, Origin::Server),
-            name if self.lists_changed.announce(name) => {}
-            _ if self.notices.are_unheard() => {}
-            _ => {
-                let params = params.filter(|params| params.len() <= MAX_NOTICE);
-                self.notices.send(self.incarnation, name.into(), params.map(Bytes::copy_from_slice));
-            }
+            _ => self.announcer.tell_notice(name, params),
         }
     }
 
-    /// Writes a log message to the server's log, and tells it to the caller whose stream it came on (R44), or else to whom
-    /// it can be about.
+    /// Takes a log message, and tells it to the caller whose stream it came on (R44), or else to whom it can be about.
     pub(super) fn take_log_message(&self, params: Option<&[u8]>, origin: Origin<'_>) {
-        if self.log.refuses() {
-            return self.counters.left_out();
-        }
-        let Some((line, params)) = params.and_then(|params| Some((mcp::read_log_message(params)?, params)))
-        else {
-            return self.counters.dropped_notice();
-        };
-        if !self.log.push(self.incarnation, Stream::Log, &printable(line.as_bytes())) {
-            self.counters.left_out();
-        }
+        let Some(params) = self.announcer.write_log(params) else { return };
         let is_told = match origin {
             Origin::Call(Some(exchange)) => !exchange.wants_logs() || exchange.tell(Event::Log, params),
             Origin::Call(None) => true,
             Origin::Server => self.tell_log_message(params),
         };
         if !is_told {
-            self.counters.dropped_notice();
+            self.announcer.counters.dropped_notice();
         }
     }
 
     /// Tells a log message that came on no request's stream. Returns `false` if there was no room for it.
     fn tell_log_message(&self, params: &[u8]) -> bool {
-        let now = Instant::now();
-        let under_way = lock(&self.under_way);
-        let mut unfinished = lock(&self.unfinished);
-        unfinished.forget(now);
-        if let Some(exchange) = reader_of_logs(requests(&under_way), &unfinished, self.sharing) {
-            return exchange.tell(Event::Log, params);
+        let traffic = &mut *lock(&self.traffic);
+        traffic.unfinished.forget(Instant::now());
+        let reader =
+            reader_of_logs(requests(&traffic.under_way), &traffic.unfinished, self.announcer.sharing);
+        match reader {
+            Some(exchange) => exchange.tell(Event::Log, params),
+            None => self.announcer.tell_log(&traffic.served, &mut traffic.told_logs, params),
         }
-        drop((under_way, unfinished));
-        if self.notices.are_unheard() {
-            return true;
-        }
-        if params.len() > MAX_NOTICE || !lock(&self.told_logs).has_room(now) {
-            return false;
-        }
-        let copied = || Some(Bytes::copy_from_slice(params));
-        let (run, name) = (self.incarnation, Arc::from(method::MESSAGE));
-        match (&*lock(&self.served), self.sharing) {
-            (Served::Nobody, _) | (_, Sharing::OnePrincipal) => self.notices.send(run, name, copied()),
-            (Served::One(member), _) => self.notices.send_to(member.clone(), run, name, copied()),
-            (Served::Several, _) => {}
-        }
-        true
     }
 
-    /// Decides on a request of the server that came on no request's stream.
-    pub(super) fn on_request(&self, asked: String, params: Option<Bytes>) -> Disposition {
-        let under_way = lock(&self.under_way);
-        let mut unfinished = lock(&self.unfinished);
-        unfinished.forget(Instant::now());
-        match addressee(requests(&under_way), &unfinished, self.sharing) {
-            Addressee::Nobody | Addressee::Mute => Disposition::Answer(mcp::answer(&asked)),
-            Addressee::Several => refused(
-                "requests of several clients are under way, and nothing says which of them this is for",
-            ),
-            Addressee::One(client) => {
-                let client = client.clone();
-                drop((under_way, unfinished));
-                ask(&client, asked, params)
-            }
-        }
+    /// Returns whom a request of the server is for that came on no request's stream.
+    fn addressee(&self) -> Addressee {
+        let traffic = &mut *lock(&self.traffic);
+        traffic.unfinished.forget(Instant::now());
+        addressee(requests(&traffic.under_way), &traffic.unfinished, self.announcer.sharing)
     }
 
     /// Takes a request of the server: answers it, or parks it until its client has. Returns `true` if it waits for its
@@ -372,19 +325,14 @@ impl Hub {
         (id, asked, params): (Bytes, String, Option<Bytes>),
         origin: Origin<'_>,
     ) -> bool {
-        let disposition = match origin {
-            _ if asked == method::PING => Disposition::Answer(mcp::answer(&asked)),
-            Origin::Server => self.on_request(asked, params),
-            Origin::Call(exchange) => match exchange.and_then(Exchange::client) {
-                None => Disposition::Answer(mcp::answer(&asked)),
-                Some(client) => ask(client, asked, params),
-            },
+        let addressee = match origin {
+            Origin::Server => self.addressee(),
+            Origin::Call(exchange) => {
+                let client = exchange.and_then(Exchange::client);
+                client.map_or(Addressee::Nobody, |client| Addressee::One(client.clone()))
+            }
         };
-        let disposition = match (disposition, parked.refusal(&id)) {
-            (Disposition::Park(_), Some(reason)) => refused(reason),
-            (disposition, _) => disposition,
-        };
-        match disposition {
+        match decide(addressee, asked, params.as_deref(), parked.refusal(&id)) {
             Disposition::Answer(answer) => {
                 self.post_answer(session, &id, &answer);
                 false
@@ -401,9 +349,21 @@ impl Hub {
 
     /// Gives the requests whose clients can be asked all of their time: one of them is asked on a stream that is about none.
     fn hold_asking(&self) {
-        for one in lock(&self.under_way).values() {
+        for one in lock(&self.traffic).under_way.values() {
             if one.exchange.as_ref().is_some_and(|exchange| exchange.can_be_asked()) {
                 one.asked.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Posts the answers of clients to the requests that wait for them, as they come; never ends. Cancel safe.
+    pub(super) async fn post_parked(self: &Arc<Hub>, session: &Session, parked: &mut Parked) -> Infallible {
+        loop {
+            if parked.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            if let Some((id, answer)) = parked.next().await {
+                self.post_answer(session, &id, &answer);
             }
         }
     }
@@ -429,18 +389,17 @@ impl Hub {
     fn post_aside(self: &Arc<Hub>, session: &Session, body: Bytes, limit: Duration) {
         // A server that asks and asks without taking an answer gets no more of them.
         let Ok(place) = self.asides.clone().try_acquire_owned() else {
-            return self.counters.dropped_notice();
+            return self.announcer.counters.dropped_notice();
         };
         let (hub, session) = (self.clone(), session.clone());
         tokio::spawn(async move {
             let _place = place;
-            let mut headers = HeaderMap::new();
-            session.write(&mut headers);
             let target = hub.target();
-            let posted = tokio::time::timeout(limit, hub.client.post(&target, body, headers)).await;
+            let posting = hub.client.post(&target, body, session.headers());
+            let posted = tokio::time::timeout(limit, posting).await;
             match posted {
                 Ok(Ok(response)) if response.status().is_success() => {}
-                Ok(_) | Err(_) => hub.counters.dropped_notice(),
+                Ok(_) | Err(_) => hub.announcer.counters.dropped_notice(),
             }
         });
     }
@@ -448,19 +407,4 @@ impl Hub {
 
 fn requests(under_way: &HashMap<u64, UnderWay>) -> impl Iterator<Item = (u64, &str, Option<&Exchange>)> {
     under_way.iter().map(|(id, one)| (*id, &*one.method, one.exchange.as_deref()))
-}
-
-/// Hands a request of the server to a client.
-fn ask(client: &Arc<dyn ClientPort>, asked: String, params: Option<Bytes>) -> Disposition {
-    if params.as_ref().is_some_and(|params| params.len() > MAX_PUSHED) {
-        return refused("the request is longer than a mebibyte");
-    }
-    let request = PushedRequest { method: asked, params };
-    // The task of a call must not end with a defect of a client's port.
-    catch_unwind(AssertUnwindSafe(|| client.on_request(request)))
-        .unwrap_or_else(|_| refused("the gateway failed to ask the client"))
-}
-
-fn refused(reason: &'static str) -> Disposition {
-    Disposition::Answer(Answer::Error(-32603, reason.into()))
 }

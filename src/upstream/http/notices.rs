@@ -5,28 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::Response;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-
-use super::events::EventStream;
-use super::fault::HttpFault;
-use super::hub::{Doubt, Hub, Incident, Origin};
-use super::session::Session;
-use super::verdict::{self, Form};
 use tokio::sync::watch;
 
-use crate::jsonrpc::{Incoming, classify, too_deep};
+use super::events::{EventStream, is_stream};
+use super::fault::HttpFault;
+use super::hub::{Doubt, Hub, Incident};
+use super::pauses::Pauses;
+use super::session::Session;
 use crate::mcp::{Declared, HandshakeInfo};
 use crate::upstream::parked::Parked;
 
-/// Header with the event after which a stream is taken up again.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Pauses while the server holds an earlier stream of ours for open.
 const WHILE_TAKEN: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60)];
-/// First pause before a stream that broke is opened again; it doubles.
-const FIRST_REOPEN: Duration = Duration::from_secs(1);
-/// Longest pause before that.
-const MAX_REOPEN: Duration = Duration::from_secs(60);
 /// Silence after which a stream that was not silent before is dead.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -68,14 +58,9 @@ pub(super) async fn follow(hub: Arc<Hub>, tried: watch::Sender<bool>) {
 
 /// Follows the stream of a session until the server says that it has none, or does not know the session here.
 async fn follow_one(hub: &Arc<Hub>, session: &Session, tried: &watch::Sender<bool>) {
-    let (mut taken, mut pause, mut last_id) = (0, FIRST_REOPEN, None::<String>);
+    let (mut taken, mut pauses, mut last_id) = (0, Pauses::default(), None::<String>);
     loop {
-        let mut headers = HeaderMap::new();
-        session.write(&mut headers);
-        if let Some(id) = last_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
-            headers.insert(LAST_EVENT_ID, id);
-        }
-        let answered = hub.client.get(headers).await;
+        let answered = hub.client.get(session.headers_behind(last_id.as_deref())).await;
         tried.send_replace(true);
         let (wait, why) = match answered {
             // A page, or an answer without a body, is no stream, and none will come of asking again.
@@ -85,16 +70,15 @@ async fn follow_one(hub: &Arc<Hub>, session: &Session, tried: &watch::Sender<boo
                 // Open is enough: the first sign of life comes after fifteen seconds with most servers.
                 (hub.incident)(Incident::Healed(Doubt::Stream));
                 let began = Instant::now();
-                let mut stream = EventStream::new(response, hub.max_answer, hub.activity.clone());
+                let mut stream = EventStream::new(response, hub);
                 let ended = read(hub, session, &mut stream).await;
                 last_id = stream.last_id().map(str::to_owned).or(last_id);
-                if ended.was_alive && began.elapsed() > MAX_REOPEN {
-                    pause = FIRST_REOPEN;
+                if ended.was_alive && began.elapsed() > Pauses::LONGEST {
+                    pauses = Pauses::default();
                 }
+                let pause = pauses.next();
                 let said = stream.retry_ms().map(Duration::from_millis);
-                let wait = said.map_or(pause, |said| said.max(pause)).min(MAX_REOPEN);
-                pause = (pause * 2).min(MAX_REOPEN);
-                (wait, ended.fault)
+                (said.map_or(pause, |said| said.max(pause)).min(Pauses::LONGEST), ended.fault)
             }
             Ok(response) => match response.status().as_u16() {
                 // No stream, a stream for itself, or a session that the next call will find lost.
@@ -103,15 +87,9 @@ async fn follow_one(hub: &Arc<Hub>, session: &Session, tried: &watch::Sender<boo
                     taken += 1;
                     (WHILE_TAKEN[(taken - 1).min(WHILE_TAKEN.len() - 1)], None)
                 }
-                _ => {
-                    pause = (pause * 2).min(MAX_REOPEN);
-                    (pause, None)
-                }
+                _ => (pauses.next(), None),
             },
-            Err(fault) => {
-                pause = (pause * 2).min(MAX_REOPEN);
-                (pause, Some(fault))
-            }
+            Err(fault) => (pauses.next(), Some(fault)),
         };
         if let Some(fault) = why {
             let what = format!("its stream of notifications is not there: it {fault}");
@@ -119,11 +97,6 @@ async fn follow_one(hub: &Arc<Hub>, session: &Session, tried: &watch::Sender<boo
         }
         tokio::time::sleep(wait).await;
     }
-}
-
-fn is_stream(response: &Response) -> bool {
-    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    verdict::form(content_type) == Form::Events
 }
 
 /// How a stream ended.
@@ -138,38 +111,21 @@ async fn read(hub: &Arc<Hub>, session: &Session, stream: &mut EventStream) -> En
     let mut parked = Parked::default();
     let mut was_alive = false;
     loop {
-        let silence = if was_alive { SILENCE } else { Duration::from_secs(365 * 24 * 3600) };
         tokio::select! {
             more = stream.read() => match more {
                 Ok(true) => was_alive = true,
                 Ok(false) => return Ended { was_alive, fault: None },
                 Err(fault) => return Ended { was_alive, fault: Some(fault) },
             },
-            answered = parked.next(), if !parked.is_empty() => if let Some((id, answer)) = answered {
-                hub.post_answer(session, &id, &answer);
-            },
-            () = tokio::time::sleep(silence) => return Ended { was_alive, fault: None },
+            never = hub.post_parked(session, &mut parked) => match never {},
+            () = tokio::time::sleep(SILENCE), if was_alive => return Ended { was_alive, fault: None },
         }
         while let Some(event) = stream.take() {
-            if matches!(event.name.as_str(), "" | "message") {
-                take_message(hub, session, &mut parked, &Bytes::from(event.data));
+            if event.is_message()
+                && let Some(message) = hub.read(&Bytes::from(event.data))
+            {
+                hub.take_stray(session, &mut parked, message);
             }
         }
-    }
-}
-
-fn take_message(hub: &Arc<Hub>, session: &Session, parked: &mut Parked, frame: &Bytes) {
-    if too_deep(frame) {
-        hub.counters.noise();
-        return;
-    }
-    match classify(frame) {
-        Incoming::Notification { method, params } => hub.take_notification(method, params.as_deref()),
-        Incoming::Request { id, method, params } => {
-            hub.take_request(session, parked, (id, method, params), Origin::Server);
-        }
-        // An answer whose stream broke: its call has ended.
-        Incoming::Response { .. } => hub.counters.late_reply(),
-        Incoming::Noise => drop(hub.counters.noise()),
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::HeaderMap;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -76,7 +75,7 @@ pub(super) async fn open(start: Start) -> Result<Opened, NotOpened> {
         }
         Opening::Probe | Opening::Patient | Opening::Modern => {
             view.set(StartPhase::Probing);
-            match probe(hub, *deadline, false).await? {
+            match probe(hub, *deadline).await? {
                 Verdict::Modern(facts) => {
                     hub.open_session(Session::opening(Era::Modern));
                     (Era::Modern, facts)
@@ -187,20 +186,23 @@ enum Verdict {
     Unsupported(Vec<String>),
 }
 
-/// Asks `server/discover`, and reads the answer by the table of R21; `again` if it was asked before.
-async fn probe(hub: &Arc<Hub>, deadline: Instant, again: bool) -> Result<Verdict, HttpFault> {
-    let session = Session::opening(Era::Modern);
+/// Asks `server/discover`, and reads the answer by the table of R21.
+async fn probe(hub: &Arc<Hub>, deadline: Instant) -> Result<Verdict, HttpFault> {
     let deadline = deadline.min(Instant::now() + PROBE_LIMIT);
-    let meta = mcp::modern_meta();
-    match ask(hub, &session, method::DISCOVER, &Bytes::new(), &meta, deadline).await {
+    let discover = async || {
+        let session = Session::opening(Era::Modern);
+        ask(hub, &session, method::DISCOVER, &Bytes::new(), &mcp::modern_meta(), deadline).await
+    };
+    let mut answered = discover().await;
+    if matches!(&answered, Ok(Answered { outcome: Err(error), .. }) if wants_again(error)) {
+        answered = discover().await;
+    }
+    match answered {
         Ok(Answered { outcome: Ok(result), .. }) => Ok(match mcp::read_discover(&result) {
             (Probe::Modern, Some(facts)) => Verdict::Modern(facts),
             (Probe::Unsupported { offered }, _) => Verdict::Unsupported(offered),
             (Probe::Legacy | Probe::Modern, _) => Verdict::Legacy,
         }),
-        Ok(Answered { outcome: Err(error), .. }) if wants_again(&error) && !again => {
-            Box::pin(probe(hub, deadline, true)).await
-        }
         Ok(Answered { outcome: Err(error), .. }) => read_error(&error),
         Err(Stop::Fault(fault)) if says_legacy(&fault) => Ok(Verdict::Legacy),
         Err(Stop::Fault(fault)) => Err(fault),
@@ -239,7 +241,6 @@ fn read_error(error: &RpcError) -> Result<Verdict, HttpFault> {
 /// 404, 405, 406, 415, 422, or a page.
 fn says_legacy(fault: &HttpFault) -> bool {
     matches!(fault.word, Word::NotMcp | Word::BadReply)
-        || fault.word == Word::ServerError && fault.sentence.contains("HTTP 422")
 }
 
 /// Opens a session of the legacy era, and makes it the current one.
@@ -270,6 +271,8 @@ pub(super) async fn initialize(
     let facts = mcp::read_initialize(&result)
         .map_err(|reason| HttpFault::unknown(Word::BadReply, format!("failed the handshake: {reason}")))?;
     let version = Some(Arc::from(&*facts.protocol_version));
+    // Without a session nothing leads back to the gateway (R26).
+    hub.freshness.set_told(session_id.is_some() || hub.inbox().is_some());
     hub.open_session(Session { number: 0, era: Era::Legacy, id: session_id, version });
     post_notification(hub, method::INITIALIZED).await;
     Ok(facts)
@@ -288,8 +291,7 @@ async fn ask(
     let mut body = BytesMut::new();
     jsonrpc::push_request(&mut body, id, asked, members, &[meta], false);
     let body = body.freeze();
-    let mut headers = HeaderMap::new();
-    session.write(&mut headers);
+    let mut headers = session.headers();
     if session.era == Era::Modern {
         headers::write(&mut headers, asked, &body, |_| Arc::default());
     }

@@ -12,6 +12,9 @@ pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-i
 /// Header with the version of the protocol.
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
+/// Header with the event after which a stream is taken up again.
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// How the server knows the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
@@ -32,13 +35,24 @@ impl Session {
         Session { number: 0, era, id: None, version }
     }
 
-    /// Writes the headers that say which session a request belongs to.
-    pub(super) fn write(&self, headers: &mut HeaderMap) {
+    /// Returns the headers that say which session a request belongs to.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
         if let Some(version) = self.version.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
             headers.insert(VERSION, version);
         }
         if let Some(id) = &self.id {
             headers.insert(SESSION_ID, id.clone());
         }
+        headers
+    }
+
+    /// Returns the same of a request that takes a stream up again behind an event; `None` for the event is the beginning.
+    pub(super) fn headers_behind(&self, last_id: Option<&str>) -> HeaderMap {
+        let mut headers = self.headers();
+        if let Some(id) = last_id.and_then(|id| HeaderValue::from_str(id).ok()) {
+            headers.insert(LAST_EVENT_ID, id);
+        }
+        headers
     }
 }

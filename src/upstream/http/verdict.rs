@@ -171,7 +171,9 @@ fn fault(head: RefusedHead<'_>, body: &str) -> HttpFault {
         406 | 411 | 415 | 426 | 431 => {
             HttpFault::unseen(Word::BadReply, format!("refuses the form of {method} (HTTP {status})"))
         }
-        400 => HttpFault::unknown(Word::BadReply, format!("answered HTTP 400 to {method}{}", told(body))),
+        400 | 422 => {
+            HttpFault::unknown(Word::BadReply, format!("answered HTTP {status} to {method}{}", told(body)))
+        }
         _ => {
             HttpFault::unknown(Word::ServerError, format!("answered HTTP {status} to {method}{}", told(body)))
         }

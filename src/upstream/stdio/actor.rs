@@ -20,6 +20,7 @@ use crate::process::{
 use crate::upstream::call::Link;
 use crate::upstream::log::Words;
 use crate::upstream::probe::{self, Activity, MISSES, ProbeResult};
+use crate::upstream::pushed::Announcer;
 use crate::upstream::refresh::{self, ListChanges};
 use crate::upstream::report::{Context, End, Fault, HandshakeOutcome, ProcessFacts, Report, StartView};
 use crate::upstream::request::HandshakeError;
@@ -191,7 +192,8 @@ impl ChildState {
         let (control, control_in) = mpsc::channel(4);
         let (order, order_in) = oneshot::channel();
         // Noticed from the start: real servers change their lists right after the handshake.
-        let lists_changed = Arc::<ListChanges>::default();
+        let announcer = Announcer::of(&self.args.context);
+        let lists_changed = announcer.lists_changed.clone();
         let abandoned = Arc::new(Notify::new());
         let activity = Activity::new();
         let view = ProcessStart::new(activity.clone(), self.args.launcher);
@@ -204,12 +206,7 @@ impl ChildState {
             calls: calls_in,
             abandoned: abandoned.clone(),
             control: control_in,
-            notices: self.args.context.notices.clone(),
-            lists_changed: lists_changed.clone(),
-            counters: self.args.context.counters.clone(),
-            log: self.args.context.log.clone(),
-            incarnation: self.args.context.incarnation,
-            sharing: self.args.context.sharing,
+            announcer,
             activity: activity.clone(),
             max_frame: self.args.context.max_frame,
         };

@@ -4,32 +4,27 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::noise::Noise;
 use crate::jsonrpc::{self, Framer, Incoming, Line, Mended, Oversize, TooLong};
-use crate::mcp::{self, Answer, method};
+use crate::mcp::{Answer, method};
 use crate::process::StopSequence;
 use crate::upstream::call::{Outcome, Submitted, Unsent};
-use crate::upstream::counters::Counters;
 use crate::upstream::exchange::{
-    Addressee, Disposition, Event, Exchange, PushedRequest, Served, Sharing, Unfinished, addressee,
-    reader_of_logs,
+    Disposition, Event, Exchange, Served, Unfinished, addressee, reader_of_logs,
 };
-use crate::upstream::log::{ServerLog, Stream, printable};
-use crate::upstream::notices::{LogRate, Notices};
+use crate::upstream::log::{Stream, printable};
+use crate::upstream::notices::LogRate;
 use crate::upstream::parked::Parked;
 use crate::upstream::pending::Pending;
 use crate::upstream::probe::Activity;
-use crate::upstream::refresh::ListChanges;
+use crate::upstream::pushed::{Announcer, cancelled_id, decide, progress_token};
 use crate::upstream::timer::Timer;
 
 /// Bytes waiting to be read by the child beyond which no further call is written.
@@ -43,10 +38,6 @@ const BATCH: usize = 64;
 const OUTPUT_DRAIN_GRACE: Duration = Duration::from_millis(200);
 /// Number of frames taken before other tasks get their turn, so that a child that floods does not starve them.
 const FRAMES_A_TURN: usize = 256;
-/// Longest `params` of a notification that are kept for receivers, in bytes.
-const MAX_NOTICE: usize = 64 * 1024;
-/// Longest `params` of a pushed request that are handed to a client, in bytes.
-const MAX_PUSHED: usize = 1024 * 1024;
 /// Line length in bytes beyond which a result is copied if it is less than half of the line.
 const SLICED: usize = 64 * 1024;
 /// Length a noise line is cut to, in bytes.
@@ -81,14 +72,7 @@ pub(super) struct WireConfig {
     pub(super) calls: mpsc::Receiver<Submitted>,
     pub(super) abandoned: Arc<Notify>,
     pub(super) control: mpsc::Receiver<Control>,
-    pub(super) notices: Notices,
-    /// Lists that the child says have changed.
-    pub(super) lists_changed: Arc<ListChanges>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) log: ServerLog,
-    pub(super) incarnation: u64,
-    /// Who shares the child.
-    pub(super) sharing: Sharing,
+    pub(super) announcer: Announcer,
     pub(super) activity: Arc<Activity>,
     pub(super) max_frame: usize,
 }
@@ -121,12 +105,7 @@ impl Waiter {
 
 struct Wire {
     server: Arc<str>,
-    notices: Notices,
-    lists_changed: Arc<ListChanges>,
-    counters: Arc<Counters>,
-    log: ServerLog,
-    incarnation: u64,
-    sharing: Sharing,
+    announcer: Announcer,
     pending: Pending<Waiter>,
     /// Ids of abandoned openings: a server that was opened both ways answers both.
     openings_over: Vec<u64>,
@@ -254,12 +233,7 @@ impl Wire {
     fn new(wiring: WireConfig) -> (Wire, mpsc::Receiver<Submitted>, mpsc::Receiver<Control>) {
         let wire = Wire {
             server: wiring.server,
-            notices: wiring.notices,
-            lists_changed: wiring.lists_changed,
-            counters: wiring.counters,
-            log: wiring.log,
-            incarnation: wiring.incarnation,
-            sharing: wiring.sharing,
+            announcer: wiring.announcer,
             pending: Pending::default(),
             openings_over: Vec::new(),
             backlog: VecDeque::new(),
@@ -391,7 +365,7 @@ impl Wire {
                 Some(at) => drop(self.openings_over.swap_remove(at)),
                 None => {
                     self.unfinished.answered(id);
-                    self.counters.late_reply();
+                    self.announcer.counters.late_reply();
                 }
             }
             return;
@@ -422,7 +396,7 @@ impl Wire {
                 self.noise.spoken();
                 return Ok(());
             }
-            None => self.counters.left_out(),
+            None => self.announcer.counters.left_out(),
         }
         self.count_noise(line.front.len() + line.back.len())
     }
@@ -432,94 +406,46 @@ impl Wire {
             method::PROGRESS => self.take_progress(params.as_deref()),
             method::CANCELLED => self.take_cancellation(params.as_deref()),
             method::MESSAGE => self.take_log_message(params.as_deref()),
-            // Told to clients once the list has been read again.
-            name if self.lists_changed.announce(name) => {}
-            _ => self.tell_notice(name, params),
+            _ => self.announcer.tell_notice(name, params.as_deref()),
         }
-    }
-
-    fn tell_notice(&self, name: String, params: Option<Bytes>) {
-        if self.notices.are_unheard() {
-            return;
-        }
-        // Copied: a slice would keep the whole read buffer until the receivers have read it.
-        let params = params.filter(|params| params.len() <= MAX_NOTICE);
-        let params = params.map(|params| Bytes::copy_from_slice(&params));
-        self.notices.send(self.incarnation, name.into(), params);
     }
 
     fn take_progress(&mut self, params: Option<&[u8]>) {
-        let token = params.and_then(|params| serde_json::from_slice::<ProgressParams>(params).ok());
         // Progress for an unknown token is dropped: some servers go on after cancellation.
-        let Some(ProgressParams { token: Some(token) }) = token else { return };
+        let Some(token) = progress_token(params) else { return };
         let waiter = self.pending.progress(token, Instant::now());
         if let (Some(Waiter { exchange: Some(exchange), .. }), Some(params)) = (waiter, params)
             && !exchange.tell(Event::Progress, params)
         {
-            self.counters.dropped_notice();
+            self.announcer.counters.dropped_notice();
         }
     }
 
     fn take_cancellation(&mut self, params: Option<&[u8]>) {
-        let Some(params) =
-            params.and_then(|params| serde_json::from_slice::<CancelledParams<'_>>(params).ok())
-        else {
-            return;
-        };
+        let Some(id) = cancelled_id(params) else { return };
         // It takes back a request of its own, or ends the one call of ours that it may end this way: an open stream
         // (spec 2026-07-28, basic/patterns/cancellation).
-        if self.parked.cancel(params.id.get().as_bytes()) {
+        if self.parked.cancel(id.as_bytes()) {
             return;
         }
-        let listening = jsonrpc::own_id(params.id.get())
+        let listening = jsonrpc::own_id(id)
             .filter(|id| self.pending.get_mut(*id).is_some_and(|waiter| waiter.method == method::LISTEN));
         if let Some(waiter) = listening.and_then(|id| self.pending.complete(id)) {
             let _ = waiter.reply.send(Outcome::Result(Bytes::from_static(b"{}")));
         }
     }
 
-    /// Writes a log message of the child to the server's log (spec 2025-11-25, server/utilities/logging), and tells it to
-    /// the caller that it is for.
+    /// Takes a log message of the child, and tells it to the caller that it is for.
     fn take_log_message(&mut self, params: Option<&[u8]>) {
-        // During a flood, the message is not even parsed.
-        if self.log.refuses() {
-            return self.counters.left_out();
-        }
-        let Some((line, params)) = params.and_then(|params| Some((mcp::read_log_message(params)?, params)))
-        else {
-            return self.counters.dropped_notice();
-        };
-        if !self.log.push(self.incarnation, Stream::Log, &printable(line.as_bytes())) {
-            self.counters.left_out();
-        }
+        let Some(params) = self.announcer.write_log(params) else { return };
         self.unfinished.forget(Instant::now());
-        let is_told = match reader_of_logs(self.under_way(), &self.unfinished, self.sharing) {
+        let is_told = match reader_of_logs(self.under_way(), &self.unfinished, self.announcer.sharing) {
             Some(exchange) => exchange.tell(Event::Log, params),
-            None => self.tell_log_message(params),
+            None => self.announcer.tell_log(&self.served, &mut self.told_logs, params),
         };
         if !is_told {
-            self.counters.dropped_notice();
+            self.announcer.counters.dropped_notice();
         }
-    }
-
-    /// Tells a log message that is about no request in particular to the only principal that the child has served, and to
-    /// all if it has served nobody yet. Returns `false` if there was no room for it.
-    fn tell_log_message(&mut self, params: &[u8]) -> bool {
-        if self.notices.are_unheard() {
-            return true;
-        }
-        // What clients must not miss comes the same way, and who falls behind is told that it may have missed that.
-        if params.len() > MAX_NOTICE || !self.told_logs.has_room(Instant::now()) {
-            return false;
-        }
-        let copied = || Some(Bytes::copy_from_slice(params));
-        let (run, name) = (self.incarnation, Arc::from(method::MESSAGE));
-        match (&self.served, self.sharing) {
-            (Served::Nobody, _) | (_, Sharing::OnePrincipal) => self.notices.send(run, name, copied()),
-            (Served::One(member), _) => self.notices.send_to(member.clone(), run, name, copied()),
-            (Served::Several, _) => {}
-        }
-        true
     }
 
     /// Returns the requests that the child has, with their ids and methods.
@@ -530,32 +456,9 @@ impl Wire {
 
     /// Answers a request of the child, or hands it to the client that it is for.
     fn take_request(&mut self, id: &Bytes, asked: String, params: Option<Bytes>) {
-        if asked == method::PING {
-            return self.answer_child(id, &mcp::answer(&asked));
-        }
-        let refused = |reason: &'static str| Disposition::Answer(Answer::Error(-32603, reason.into()));
         self.unfinished.forget(Instant::now());
-        let disposition = match addressee(self.under_way(), &self.unfinished, self.sharing) {
-            Addressee::Nobody | Addressee::Mute => Disposition::Answer(mcp::answer(&asked)),
-            Addressee::Several => refused(
-                "requests of several clients are under way, and nothing says which of them this is for",
-            ),
-            Addressee::One(_) if params.as_ref().is_some_and(|params| params.len() > MAX_PUSHED) => {
-                refused("the request is longer than a mebibyte")
-            }
-            // Before the client sees a question that could not wait for its answer.
-            Addressee::One(client) => match self.parked.refusal(id) {
-                Some(reason) => refused(reason),
-                None => {
-                    // Copied: a slice would keep the whole read buffer as long as the client thinks.
-                    let params = params.map(|params| Bytes::copy_from_slice(&params));
-                    let request = PushedRequest { method: asked, params };
-                    // The task of a child must not end with a defect of a client's port.
-                    catch_unwind(AssertUnwindSafe(|| client.on_request(request)))
-                        .unwrap_or_else(|_| refused("the gateway failed to ask the client"))
-                }
-            },
-        };
+        let addressee = addressee(self.under_way(), &self.unfinished, self.announcer.sharing);
+        let disposition = decide(addressee, asked, params.as_deref(), self.parked.refusal(id));
         match disposition {
             Disposition::Answer(answer) => self.answer_child(id, &answer),
             Disposition::Park(answer) => {
@@ -587,7 +490,7 @@ impl Wire {
 
     fn answer_child(&mut self, id: &[u8], answer: &Answer) {
         if self.out.len() > ANSWER_LIMIT || self.stdin_closed {
-            self.counters.dropped_notice();
+            self.announcer.counters.dropped_notice();
             return;
         }
         match answer {
@@ -608,11 +511,11 @@ impl Wire {
 
     fn show_noise(&mut self, frame: &[u8], what: &str) {
         let line = printable(&frame[..frame.len().min(NOISE_KEPT)]);
-        if self.counters.noise() <= NOISE_SHOWN {
+        if self.announcer.counters.noise() <= NOISE_SHOWN {
             tracing::warn!(server = %self.server, "{what}: {line}");
         }
-        if !self.log.push(self.incarnation, Stream::Stdout, &line) {
-            self.counters.left_out();
+        if !self.announcer.log.push(self.announcer.incarnation, Stream::Stdout, &line) {
+            self.announcer.counters.left_out();
         }
     }
 
@@ -693,23 +596,4 @@ impl Wire {
 enum Progress {
     Done,
     More,
-}
-
-#[derive(Deserialize)]
-struct ProgressParams {
-    #[serde(rename = "progressToken")]
-    #[serde(deserialize_with = "own_id")]
-    token: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct CancelledParams<'a> {
-    #[serde(borrow, rename = "requestId")]
-    id: &'a RawValue,
-}
-
-/// Reads an id of ours in any spelling a child uses; `None` for any other id.
-fn own_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?;
-    Ok(jsonrpc::own_id(raw.get()))
 }

@@ -18,6 +18,7 @@ use crate::upstream::log::ServerLog;
 use crate::upstream::notices::{Notices, NoticesOfAll, Notification};
 use crate::upstream::pending::Limits;
 use crate::upstream::probe::Activity;
+use crate::upstream::pushed::Announcer;
 use crate::upstream::refresh::ListChanges;
 
 /// A child that the test plays.
@@ -43,12 +44,14 @@ impl Played {
             calls: calls_in,
             abandoned: abandoned.clone(),
             control: control_in,
-            notices: sender,
-            lists_changed: lists_changed.clone(),
-            counters: Arc::new(Counters::default()),
-            log: ServerLog::default(),
-            incarnation: 7,
-            sharing: Sharing::All,
+            announcer: Announcer {
+                notices: sender,
+                lists_changed: lists_changed.clone(),
+                counters: Arc::new(Counters::default()),
+                log: ServerLog::default(),
+                incarnation: 7,
+                sharing: Sharing::All,
+            },
             activity: Activity::new(),
             max_frame: 1 << 20,
         };

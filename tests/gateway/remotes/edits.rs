@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{FAR, cause, echo, opened, tried, wait_seen};
 use crate::reloading::rewrite;
+use crate::support::canaries::Kind;
 use crate::support::gateway::{Gateway, TestGateway, with};
 use crate::support::scripted_http::{Gate, ScriptedHttp, Way, answered, tool};
 use crate::support::{DEADLINE, wait_until};
@@ -131,4 +132,46 @@ async fn every_spelling_of_an_address_leads_to_the_server() {
         gateway.stop().await;
     }
     assert_eq!(server.asked("tools/call").pop().expect("a call").header("x-key"), Some("k"));
+}
+
+#[tokio::test]
+async fn a_remote_server_is_added_shown_and_changed_through_the_api() {
+    let (first, second) = (ScriptedHttp::start(Way::Legacy).await, ScriptedHttp::start(Way::Modern).await);
+    let gateway = TestGateway::new().start().await;
+    // Written out in the definition, and so in the store, but nowhere else.
+    let key = Kind::Literal.value();
+    let url = format!("{}?tenant={}", first.url(), Kind::Literal.value());
+    let new = json!({"name": FAR, "url": url, "headers": {"X-Key": key}});
+    gateway.post("/api/servers", &new).await.expect(200);
+    gateway.wait_state(FAR, "ready").await;
+    echo(&gateway, 1).await;
+    let route = format!("/api/servers/{FAR}");
+    let shown = gateway.get(&route).await.expect(200);
+    assert_eq!(shown["url"], format!("{}?tenant=[REDACTED]", first.url()), "R6: {shown}");
+    assert_eq!(shown["headers"], json!({"X-Key": "[REDACTED]"}), "R9: {shown}");
+    // Sent back as it was shown it is the same server, and its session goes on.
+    gateway.put(&route, &shown).await.expect(200);
+    echo(&gateway, 2).await;
+    assert_eq!(first.count("initialize"), 1, "R9");
+    assert_eq!(first.asked("tools/call")[1].header("x-key"), Some(&*key));
+    let mut moved = shown.clone();
+    moved["url"] = second.url().into();
+    gateway.put(&route, &moved).await.expect(200);
+    wait_until("calls go to the new address", DEADLINE, || async {
+        echo(&gateway, 3).await;
+        (!second.executed().is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(second.asked("tools/call")[0].header("x-key"), Some(&*key), "the header was kept");
+    // A new server has nothing that the placeholder could stand for.
+    for (member, value) in [("headers", json!({"X": "[REDACTED]"})), ("url", json!("http://h/?k=[REDACTED]"))]
+    {
+        let mut new = json!({"name": "other", "url": "http://127.0.0.1:9/mcp"});
+        new[member] = value;
+        let told = gateway.post("/api/servers", &new).await.expect(400);
+        assert!(told["error"].as_str().is_some_and(|error| error.starts_with(member)), "{told}");
+    }
+    let audit = gateway.get("/v1/audit?action=server").await.expect(200).to_string();
+    assert!(audit.contains(&second.url()) && audit.contains("X-Key"), "R68: {audit}");
+    gateway.stop().await;
 }

@@ -69,16 +69,17 @@ fn some_text() -> Value {
     json!({"type": "string", "minLength": 1})
 }
 
-fn definition(members: Members, command_is_required: bool) -> Members {
-    let (command, about) = (some_text(), "Program to run.");
-    let members = match command_is_required {
-        true => members.must("command", command, about),
-        false => members.may("command", nullable(command), about),
-    };
+fn definition(members: Members) -> Members {
+    let text = || nullable(json!({"type": "string"}));
     let args = nullable(json!({"type": "array", "items": {"type": "string"}}));
     let env = nullable(json!({"type": "object", "additionalProperties": {"type": "string"}}));
     let own = nullable(json!({"type": "object", "additionalProperties": true}));
+    let headers = nullable(json!({"type": "object", "additionalProperties": {"type": "string"}}));
     members
+        .may("command", text(), "Program to run; a server has either this or `url`.")
+        .may("url", text(), "Address of a server that is elsewhere.")
+        .may("type", text(), "Way in which such a server is spoken to; found out by default.")
+        .may("headers", headers, "Headers to send to such a server; none by default.")
         .may("args", args, "Arguments of the program; none by default.")
         .may("env", env, "Environment variables to set for it; none by default.")
         .may("mcpvisor", own, "Treatment of the server, as `docs/configuration.md` of the gateway has it.")
@@ -172,10 +173,7 @@ fn describe_servers(schemas: &mut Schemas, method: &str, path: &str) -> Option<O
             Operation {
                 description: "Stored when it is answered, and started in the background. The same definition again is no \
                               change.",
-                body: Some((
-                    definition(Members::default().must("name", name, "Unique name."), true).open(),
-                    body,
-                )),
+                body: Some((definition(Members::default().must("name", name, "Unique name.")).open(), body)),
                 errors: vec![409],
                 ..reading(
                     "addServer",
@@ -201,7 +199,7 @@ fn describe_servers(schemas: &mut Schemas, method: &str, path: &str) -> Option<O
             });
             Operation {
                 description: "At least one member is needed. Each replaces the stored one as a whole, the others stay.",
-                body: Some((definition(Members::default(), false).open(), body)),
+                body: Some((definition(Members::default()).open(), body)),
                 errors: vec![404],
                 ..reading(
                     "updateServer",
