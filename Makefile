@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short remotes browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short remotes remotes-day authorization browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -60,6 +60,15 @@ remotes: ## Sixteen remote servers that others wrote the libraries of, killed, s
 	tests/remotes/install.sh
 	cargo build --locked --bin mcpvisor
 	python3 -B tests/remotes/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(ONLY),--only $(ONLY))
+
+remotes-day: ## A day of dead, unauthorized and rate-limiting remote servers, its clocks running faster, 5 minutes or more: HOURS=, SPEED=
+	cargo build --locked --bin mcpvisor
+	python3 -B tests/remotes/day.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(HOURS),--hours $(HOURS)) $(if $(SPEED),--speed $(SPEED))
+
+authorization: ## A certified authorization server in front of a server with the SDK's guard: logins, renewals, kills, some three minutes: ONLY=topic[:check], SHORT=1 for one minute
+	tests/authorization/install.sh
+	cargo build --locked --bin mcpvisor
+	python3 -B tests/authorization/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 clients-short: ## Install the three of them of which `make test` tries a minute
 	tests/clients/install.sh --short

@@ -78,6 +78,7 @@ pub fn main(program: Program) -> ExitCode {
             cli::check(&flags, &ProcessEnvironment, &places::problems, out, err).into()
         }
         Ok(Command::DemoServer) => demo_server().into(),
+        Ok(Command::Add(add)) => cli::add::run(&add).into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
         Ok(Command::Login(login)) => cli::login::run(&login).into(),
         Ok(Command::Stdio(stdio)) => cli::stdio::run(&stdio, &ProcessEnvironment, &start_daemon).into(),

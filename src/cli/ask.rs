@@ -2,15 +2,13 @@
 //! goes to stdout, so that it can be piped.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Response;
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::Exit;
-use super::daemon::{Place, innermost};
-use crate::config::{ProcessEnvironment, usual_socket};
+use super::client::{self, Access, Daemon, Problem};
 use crate::sse::{SseData, TooLong};
 use crate::text::cut;
 
@@ -26,12 +24,8 @@ pub struct Ask {
     pub question: String,
     /// Names of the servers whose tools may be used.
     pub servers: Vec<String>,
-    /// Address of the daemon. `None` for the usual one.
-    pub url: Option<String>,
-    /// Unix socket of the daemon. `None` for the usual one, if a daemon listens there and no address is given.
-    pub socket: Option<PathBuf>,
-    /// Key for the daemon. `None` if it needs none.
-    pub key: Option<String>,
+    /// The daemon to ask.
+    pub access: Access,
     /// Name of the model. `None` for the daemon's default.
     pub model: Option<String>,
     /// Names of the tools that may be used; empty for all.
@@ -42,21 +36,6 @@ pub struct Ask {
     pub quiet: bool,
 }
 
-/// Reason that there is no answer.
-#[derive(Debug, thiserror::Error)]
-enum Problem {
-    #[error("{0}")]
-    Usage(String),
-    #[error("no daemon answers at {url}: {reason}")]
-    Unreachable { url: String, reason: String },
-    #[error("{0}")]
-    Refused(String),
-    #[error("the answer broke off: {0}")]
-    BrokenOff(String),
-    #[error(transparent)]
-    Output(#[from] io::Error),
-}
-
 impl From<TooLong> for Problem {
     fn from(error: TooLong) -> Problem {
         Problem::BrokenOff(error.to_string())
@@ -65,37 +44,15 @@ impl From<TooLong> for Problem {
 
 /// Sends the question and prints the events of the answer.
 pub fn run(ask: &Ask) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return complain(&Problem::Output(error)),
-    };
-    let show = Show::new(io::stdout(), io::stderr(), io::stderr().is_terminal(), ask.quiet);
-    match runtime.block_on(follow(ask, show)) {
-        Ok(()) => Exit::Graceful,
-        Err(problem) => complain(&problem),
-    }
-}
-
-fn complain(problem: &Problem) -> Exit {
-    let _ = writeln!(io::stderr(), "mcpvisor: {problem}");
-    match problem {
-        Problem::Usage(_) => Exit::Usage,
-        Problem::Refused(_) => Exit::Internal,
-        Problem::Unreachable { .. } | Problem::BrokenOff(_) | Problem::Output(_) => Exit::Io,
-    }
+    client::run(async {
+        let show = Show::new(io::stdout(), io::stderr(), io::stderr().is_terminal(), ask.quiet);
+        follow(ask, show).await
+    })
 }
 
 async fn follow(ask: &Ask, mut show: Show<impl Write, impl Write>) -> Result<(), Problem> {
-    let mut response = send(ask).await?;
-    if !response.status().is_success() {
-        let status = response.status();
-        let body: Value =
-            serde_json::from_slice(&response.bytes().await.unwrap_or_default()).unwrap_or_default();
-        let said = body["error"].as_str().or(body["error"]["message"].as_str());
-        return Err(Problem::Refused(
-            said.map_or_else(|| format!("the daemon answered {status}"), str::to_owned),
-        ));
-    }
+    let daemon = Daemon::find(&ask.access)?;
+    let mut response = daemon.send(Method::POST, daemon.path("/api/query")?, Some(&body(ask))).await?;
     let mut events = SseData::default();
     loop {
         let next = tokio::time::timeout(SILENCE, response.chunk()).await;
@@ -105,19 +62,6 @@ async fn follow(ask: &Ask, mut show: Show<impl Write, impl Write>) -> Result<(),
             None => return show.end(),
         }
     }
-}
-
-async fn send(ask: &Ask) -> Result<Response, Problem> {
-    let place = Place::find(ask.socket.as_deref(), ask.url.as_deref(), &usual_socket(&ProcessEnvironment));
-    let url = place.address("/api/query").map_err(Problem::Usage)?;
-    let unreachable =
-        |error: reqwest::Error| Problem::Unreachable { url: place.shown(), reason: innermost(&error) };
-    let client = place.client().build().map_err(unreachable)?;
-    let mut request = client.post(url).header("content-type", "application/json").body(body(ask).to_string());
-    if let Some(key) = &ask.key {
-        request = request.bearer_auth(key);
-    }
-    request.send().await.map_err(unreachable)
 }
 
 fn body(ask: &Ask) -> Value {

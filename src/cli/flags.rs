@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use super::Access;
 use super::Exit;
+use super::add::Add;
 use super::ask::Ask;
 use super::connect::Connect;
 use super::import::Import;
@@ -32,6 +34,8 @@ pub enum Command {
     Check(Flags),
     /// Run the built-in MCP server on stdin and stdout.
     DemoServer,
+    /// Give a running daemon a remote server.
+    Add(Add),
     /// Ask a running daemon a question.
     Ask(Ask),
     /// Log in at a remote server of a running daemon.
@@ -96,6 +100,7 @@ where
         Program::Mcpvisor => read::<Mcpvisor, _, _>(args).map(|line| match line.command {
             Subcommands::Serve(flags) => flags.into_command(None),
             Subcommands::DemoServer => Command::DemoServer,
+            Subcommands::Add(line) => line.into_command(),
             Subcommands::Ask(line) => line.into_command(),
             Subcommands::Login(line) => line.into_command(),
             Subcommands::Stdio(line) => line.into_command(),
@@ -133,6 +138,8 @@ struct Mcpvisor {
 enum Subcommands {
     /// Run the daemon (listens on 127.0.0.1:5000 unless told otherwise)
     Serve(ServeFlags),
+    /// Add a remote server to a running daemon, by its address
+    Add(AddLine),
     /// Ask a question of a running daemon; a model answers it with the servers' tools
     Ask(AskLine),
     /// Log in at a remote server, in a browser, for a running daemon
@@ -176,6 +183,63 @@ impl KeysCommands {
     }
 }
 
+/// The daemon that a command talks to.
+#[derive(Debug, Args)]
+struct AccessLine {
+    /// The daemon's address; without it and without --socket, the usual socket, or http://127.0.0.1:5000
+    #[arg(long, env = "MCPVISOR_URL", value_name = "URL")]
+    url: Option<String>,
+    /// The daemon's Unix socket, which needs no key
+    #[arg(long, env = "MCPVISOR_SOCKET", value_name = "FILE")]
+    socket: Option<PathBuf>,
+    /// A key of the daemon, where it wants one, with the rights that the command needs; better given as MCPVISOR_KEY
+    #[arg(long, env = "MCPVISOR_KEY", hide_env_values = true, value_name = "KEY")]
+    key: Option<String>,
+}
+
+impl From<AccessLine> for Access {
+    fn from(AccessLine { url, socket, key }: AccessLine) -> Access {
+        Access { url, socket, key }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A secret in a header is better a reference that the daemon looks up, in single quotes:\n\
+                  --header 'Authorization: Bearer ${env:TOKEN}', or ${file:/run/secrets/token}. What is written out here can be\n\
+                  read in the list of processes."
+)]
+struct AddLine {
+    /// Address of the server: https://host/mcp
+    #[arg(value_name = "URL")]
+    address: String,
+    /// Its name; what the address suggests otherwise
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Header to send to it, "NAME: VALUE", may be given several times
+    #[arg(long = "header", short = 'H', value_name = "HEADER")]
+    headers: Vec<String>,
+    /// How it is spoken to, http or sse; found out otherwise
+    #[arg(long = "type", value_name = "TYPE")]
+    transport: Option<String>,
+    /// Log in at it, in a browser on this machine
+    #[arg(long)]
+    login: bool,
+    /// Do not wait until it is ready
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    access: AccessLine,
+}
+
+impl AddLine {
+    fn into_command(self) -> Command {
+        let AddLine { address, name, headers, transport, login, no_wait, access } = self;
+        let access = access.into();
+        Command::Add(Add { address, name, headers, transport, login, no_wait, access })
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "The answer goes to stdout, the calls of tools to stderr. The daemon needs a model: section [llm] of its\n\
@@ -188,15 +252,8 @@ struct AskLine {
     /// Server whose tools may be used, may be given several times
     #[arg(long = "server", value_name = "NAME", required = true)]
     servers: Vec<String>,
-    /// The daemon's address; without it and without --socket, the usual socket, or http://127.0.0.1:5000
-    #[arg(long, env = "MCPVISOR_URL", value_name = "URL")]
-    url: Option<String>,
-    /// The daemon's Unix socket, which needs no key
-    #[arg(long, env = "MCPVISOR_SOCKET", value_name = "FILE")]
-    socket: Option<PathBuf>,
-    /// A key of the daemon, where it wants one; better given as MCPVISOR_KEY
-    #[arg(long, env = "MCPVISOR_KEY", hide_env_values = true, value_name = "KEY")]
-    key: Option<String>,
+    #[command(flatten)]
+    access: AccessLine,
     /// Model to ask instead of the daemon's default
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
@@ -220,15 +277,8 @@ struct LoginLine {
     /// Name of the server
     #[arg(value_name = "NAME")]
     server: String,
-    /// The daemon's address; without it and without --socket, the usual socket, or http://127.0.0.1:5000
-    #[arg(long, env = "MCPVISOR_URL", value_name = "URL")]
-    url: Option<String>,
-    /// The daemon's Unix socket, which needs no key
-    #[arg(long, env = "MCPVISOR_SOCKET", value_name = "FILE")]
-    socket: Option<PathBuf>,
-    /// A key of the daemon with the right to administer, where it wants one; better given as MCPVISOR_KEY
-    #[arg(long, env = "MCPVISOR_KEY", hide_env_values = true, value_name = "KEY")]
-    key: Option<String>,
+    #[command(flatten)]
+    access: AccessLine,
     /// Port of this machine that the browser comes back to, where the authorization server knows only one
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
@@ -239,15 +289,16 @@ struct LoginLine {
 
 impl LoginLine {
     fn into_command(self) -> Command {
-        let LoginLine { server, url, socket, key, port, paste } = self;
-        Command::Login(Login { server, url, socket, key, port, paste })
+        let LoginLine { server, access, port, paste } = self;
+        Command::Login(Login { server, access: access.into(), port, paste })
     }
 }
 
 impl AskLine {
     fn into_command(self) -> Command {
-        let AskLine { question, servers, url, socket, key, model, tools, max_turns, quiet } = self;
-        Command::Ask(Ask { question, servers, url, socket, key, model, tools, max_turns, quiet })
+        let AskLine { question, servers, access, model, tools, max_turns, quiet } = self;
+        let access = access.into();
+        Command::Ask(Ask { question, servers, access, model, tools, max_turns, quiet })
     }
 }
 
@@ -521,9 +572,7 @@ mod tests {
         let expected = Ask {
             question: "why".into(),
             servers: vec!["a".into(), "b".into()],
-            url: Some("http://h:1".into()),
-            socket: None,
-            key: Some("k".into()),
+            access: Access { url: Some("http://h:1".into()), socket: None, key: Some("k".into()) },
             model: Some("m".into()),
             tools: vec!["t".into()],
             max_turns: Some(3),
@@ -533,7 +582,7 @@ mod tests {
         let Ok(Command::Ask(ask)) = words(Program::Mcpvisor, "mcpvisor ask why --server a") else {
             panic!("understood")
         };
-        assert_eq!((ask.url, ask.socket), (None, None));
+        assert_eq!((ask.access.url, ask.access.socket), (None, None));
         assert!(words(Program::Mcpvisor, "mcpvisor ask why").is_err(), "a server must be named");
     }
 

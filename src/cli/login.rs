@@ -2,17 +2,15 @@
 //! back on this machine, and hands that to the daemon, which keeps the login.
 
 use std::io::{self, BufRead as _, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Client, Url};
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Exit;
-use super::daemon::{Place, innermost};
-use crate::config::{ProcessEnvironment, usual_socket};
+use super::client::{self, Access, Daemon, Problem};
 
 /// Time that the daemon waits for the end of a login.
 const LOGIN_LIMIT: Duration = Duration::from_secs(600);
@@ -28,59 +26,28 @@ const CALLBACK: &str = "/callback";
 pub struct Login {
     /// Name of the server.
     pub server: String,
-    /// Address of the daemon. `None` for the usual one.
-    pub url: Option<String>,
-    /// Unix socket of the daemon. `None` for the usual one, if a daemon listens there and no address is given.
-    pub socket: Option<PathBuf>,
-    /// Key for the daemon. `None` if it needs none.
-    pub key: Option<String>,
+    /// The daemon that keeps the login.
+    pub access: Access,
     /// Port of this machine that the browser comes back to. `None` for a free one.
     pub port: Option<u16>,
     /// `true` to paste the address that the browser ends at, for a browser on another machine.
     pub paste: bool,
 }
 
-/// Reason that nobody is logged in.
-#[derive(Debug, thiserror::Error)]
-enum Problem {
-    #[error("{0}")]
-    Usage(String),
-    #[error("no daemon answers at {url}: {reason}")]
-    Unreachable { url: String, reason: String },
-    #[error("{0}")]
-    Refused(String),
-    #[error("nobody came back within ten minutes; begin again")]
-    Silent,
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
 /// Runs a login to its end.
 pub fn run(login: &Login) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return complain(&Problem::Io(error)),
-    };
-    match runtime.block_on(log_in(login)) {
-        Ok(()) => Exit::Graceful,
-        Err(problem) => complain(&problem),
-    }
+    client::run(log_in(login))
 }
 
-fn complain(problem: &Problem) -> Exit {
-    let _ = writeln!(io::stderr(), "mcpvisor: {problem}");
-    match problem {
-        Problem::Usage(_) => Exit::Usage,
-        Problem::Refused(_) => Exit::Internal,
-        Problem::Unreachable { .. } | Problem::Silent | Problem::Io(_) => Exit::Io,
-    }
-}
-
-async fn log_in(login: &Login) -> Result<(), Problem> {
-    let daemon = Daemon::find(login)?;
+/// Logs a person in.
+pub(super) async fn log_in(login: &Login) -> Result<(), Problem> {
+    let daemon = Daemon::find(&login.access)?;
     let listener = TcpListener::bind(("127.0.0.1", login.port.unwrap_or(0))).await?;
     let redirect_uri = format!("http://{}{CALLBACK}", listener.local_addr()?);
-    let begun = daemon.post(&login.server, "login", &json!({"redirect_uri": redirect_uri})).await?;
+    let post = async |steps: &str, body: Value| {
+        daemon.ask(Method::POST, daemon.server(&login.server, steps)?, Some(&body)).await
+    };
+    let begun = post("login", json!({"redirect_uri": redirect_uri})).await?;
     let address = begun["authorization_url"].as_str().unwrap_or_default();
     let state = begun["state"].as_str().unwrap_or_default();
     let mut out = io::stdout();
@@ -95,8 +62,8 @@ async fn log_in(login: &Login) -> Result<(), Problem> {
             false => came_back(&listener, state).await,
         }
     });
-    let back = back.await.map_err(|_| Problem::Silent)??;
-    let ended = daemon.post(&login.server, "login/finish", &back.body()).await;
+    let back = back.await.map_err(|_| Problem::NobodyCame)??;
+    let ended = post("login/finish", back.body()).await;
     if let Some(browser) = back.browser {
         let told = match &ended {
             Ok(_) => format!("You are logged in to {}. You may close this page.", login.server),
@@ -107,52 +74,6 @@ async fn log_in(login: &Login) -> Result<(), Problem> {
     ended?;
     writeln!(out, "Logged in to {}.", login.server)?;
     Ok(())
-}
-
-/// The daemon, as this command talks to it.
-struct Daemon<'a> {
-    place: Place,
-    client: Client,
-    key: Option<&'a str>,
-}
-
-impl Daemon<'_> {
-    fn find(login: &Login) -> Result<Daemon<'_>, Problem> {
-        let usual = usual_socket(&ProcessEnvironment);
-        let place = Place::find(login.socket.as_deref(), login.url.as_deref(), &usual);
-        let client = place.client().build();
-        let client =
-            client.map_err(|error| Problem::Unreachable { url: place.shown(), reason: innermost(&error) })?;
-        Ok(Daemon { place, client, key: login.key.as_deref() })
-    }
-
-    async fn post(&self, server: &str, act: &str, body: &Value) -> Result<Value, Problem> {
-        let mut url = self.place.address("/api/servers").map_err(Problem::Usage)?;
-        let is_name = !matches!(server, "" | "." | "..");
-        match url.path_segments_mut().ok().filter(|_| is_name) {
-            Some(mut path) => drop(path.push(server).extend(act.split('/'))),
-            None => return Err(Problem::Usage(format!("{server:?} is no name of a server"))),
-        }
-        let unreachable = |error: reqwest::Error| Problem::Unreachable {
-            url: self.place.shown(),
-            reason: innermost(&error),
-        };
-        let mut request =
-            self.client.post(url).header("content-type", "application/json").body(body.to_string());
-        if let Some(key) = self.key {
-            request = request.bearer_auth(key);
-        }
-        let response = request.send().await.map_err(unreachable)?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(unreachable)?;
-        let said: Value = serde_json::from_slice(&body).unwrap_or_default();
-        match status.is_success() {
-            true => Ok(said),
-            false => Err(Problem::Refused(
-                said["error"].as_str().map_or_else(|| format!("the daemon answered {status}"), str::to_owned),
-            )),
-        }
-    }
 }
 
 /// What a browser brought back.

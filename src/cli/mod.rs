@@ -4,7 +4,9 @@
 //! Flags that an environment variable can replace leave that to [`crate::config`], which also reads the
 //! configuration file: only there is a wrong variable reported together with every other problem.
 
+pub mod add;
 pub mod ask;
+mod client;
 pub mod connect;
 mod daemon;
 pub mod demo_server;
@@ -16,6 +18,7 @@ pub mod stdio;
 
 use std::io::Write;
 
+pub use client::Access;
 pub use exit::Exit;
 pub use flags::{Command, EarlyExit, Program, StoreAction, parse};
 

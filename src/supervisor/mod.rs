@@ -19,6 +19,7 @@ mod pools;
 mod problem;
 mod remote;
 mod remote_auth;
+mod remote_tls;
 mod replica;
 mod server_spec;
 mod shared_hooks;

@@ -9,7 +9,7 @@ use crate::mcp::Declared;
 use crate::nearest::closest;
 use crate::process::Limits;
 use crate::upstream::PoolKey;
-use crate::upstream::http::{AuthChoice, ProxyChoice};
+use crate::upstream::http::{AuthChoice, ProxyChoice, TlsChoice};
 
 /// Member of an entry that holds the settings only this gateway knows.
 pub const OWN_MEMBER: &str = "mcpvisor";
@@ -175,6 +175,8 @@ pub struct Policy {
     pub client_capabilities: Declared,
     /// How tokens for a remote server are got.
     pub auth: Option<AuthChoice>,
+    /// Whom connections to a remote server trust, and what they show of themselves.
+    pub tls: TlsChoice,
     /// Proxy that connections to a remote server go through.
     pub proxy: ProxyChoice,
     /// `true` if credentials may go over plain HTTP to another machine.
@@ -213,6 +215,7 @@ impl Default for Policy {
             pin: PinMode::default(),
             client_capabilities: Declared { elicitation: true, sampling: true, roots: false },
             auth: None,
+            tls: TlsChoice::default(),
             proxy: ProxyChoice::Environment,
             allow_http: false,
             connect_timeout: Duration::from_secs(10),
@@ -257,8 +260,8 @@ impl Policy {
             let graces = (policy.stdin_grace, policy.term_grace);
             let held = (policy.limits.clone(), policy.sandboxed);
             let probes = (policy.ping_interval, policy.ping_timeout);
-            let network =
-                (policy.proxy.clone(), policy.allow_http, policy.connect_timeout, policy.auth.clone());
+            let network = (policy.proxy.clone(), policy.allow_http, policy.connect_timeout);
+            let network = (network, policy.auth.clone(), policy.tls.clone());
             (policy.era, policy.client_capabilities, policy.max_frame, graces, probes, held, network)
         };
         child(self) == child(other)
@@ -297,7 +300,7 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
 }
 
 /// Known members of `mcpvisor`; those of its `limits` follow.
-const SETTINGS: [&str; 32] = [
+const SETTINGS: [&str; 33] = [
     "era",
     "restart",
     "start",
@@ -330,14 +333,15 @@ const SETTINGS: [&str; 32] = [
     "connect_timeout",
     "max_answer",
     "auth",
+    "tls",
 ];
 
 /// Settings that only a process has a use for.
 pub(super) const OF_PROCESSES: [&str; 7] =
     ["limits", "sandbox", "stdin_grace", "term_grace", "install_timeout", "replicas", "max_frame"];
 /// Settings that only a remote server has a use for.
-pub(super) const OF_REMOTES: [&str; 6] =
-    ["transport", "proxy", "allow_http", "connect_timeout", "max_answer", "auth"];
+pub(super) const OF_REMOTES: [&str; 7] =
+    ["transport", "proxy", "allow_http", "connect_timeout", "max_answer", "auth", "tls"];
 const LIMITS: [&str; 5] = ["memory", "file_size", "pids", "open_files", "cpu"];
 
 /// Reads the member `mcpvisor` of an entry and adds its problems to `problems`.
@@ -416,6 +420,7 @@ fn parse_remote(
             _ => drop(problems.add::<()>(path, "must be \"env\", \"none\" or an http:// address")),
         },
         "auth" => policy.auth = super::remote_auth::parse(value, path, problems),
+        "tls" => policy.tls = super::remote_tls::parse(value, path, problems),
         "allow_http" => match value.as_bool() {
             Some(allowed) => policy.allow_http = allowed,
             None => drop(problems.add::<()>(path, "must be true or false")),

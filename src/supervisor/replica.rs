@@ -279,6 +279,7 @@ impl ReplicaState {
                 desk: self.args.handle.logins().clone(),
                 name: self.args.handle.name().clone(),
                 transport: remote.choice(),
+                tls: policy.tls.clone(),
                 proxy: policy.proxy.clone(),
                 allow_http: policy.allow_http,
                 connect_timeout: policy.connect_timeout,

@@ -185,6 +185,11 @@ impl Link {
         Link(Arc::new(LinkInner { calls, abandoned, incarnation, era, era_meta, is_remote: true }))
     }
 
+    /// Reports whether it leads to a remote server.
+    pub(super) fn is_remote(&self) -> bool {
+        self.0.is_remote
+    }
+
     /// Reports whether arguments are repeated in headers on the way.
     pub(super) fn repeats_arguments(&self) -> bool {
         self.0.is_remote && self.0.era == Era::Modern

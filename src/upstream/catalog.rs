@@ -85,6 +85,8 @@ pub struct Catalog {
     loaded: bool,
     /// Time for which the server says that it is good.
     fresh_for: Duration,
+    /// `false` if a list could not be read and stayed as it was.
+    is_complete: bool,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +164,7 @@ impl Catalog {
                 prompts,
                 loaded: true,
                 fresh_for: Duration::ZERO,
+                is_complete: true,
             },
             out,
         )
@@ -175,9 +178,14 @@ impl Catalog {
         Catalog { tool_index, tools, ..self.clone() }
     }
 
-    /// Sets the time for which the server says that it is good.
-    pub(super) fn good_for(self, fresh_for: Duration) -> Catalog {
-        Catalog { fresh_for, ..self }
+    /// Sets the time for which the server says that it is good, and whether all lists could be read.
+    pub(super) fn read_as(self, fresh_for: Duration, is_complete: bool) -> Catalog {
+        Catalog { fresh_for, is_complete, ..self }
+    }
+
+    /// Reports whether all lists could be read; one that could not has stayed as it was.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// Returns the time for which the server says that it is good; zero if it does not say.

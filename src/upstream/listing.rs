@@ -1,7 +1,7 @@
 //! Reading of a child's lists: all pages, within bounds. A list that ends early yields the entries read so far.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -51,7 +51,8 @@ pub(super) async fn load_catalog(
         }
     };
     let optional_deadline = deadline.min(Instant::now() + OPTIONAL_LIST_LIMIT);
-    let (announced, list) = (&announced, &list);
+    let is_stale = AtomicBool::new(false);
+    let (announced, list, is_stale) = (&announced, &list, &is_stale);
     let optional = |kind: ListKind| async move {
         if !announced(kind) {
             return Ok(Vec::new());
@@ -59,10 +60,12 @@ pub(super) async fn load_catalog(
         match list(kind, optional_deadline).await {
             Err(HandshakeError::Refused(reason)) => {
                 teller.warn(&format!("a list cannot be read and stays as it was: {reason}"));
+                is_stale.store(true, Ordering::Relaxed);
                 Ok(previous.entries(kind))
             }
             Err(HandshakeError::TimedOut { phase, .. }) => {
                 teller.warn(&format!("{phase} was not answered in time; the list stays as it was"));
+                is_stale.store(true, Ordering::Relaxed);
                 Ok(previous.entries(kind))
             }
             other => other,
@@ -75,7 +78,7 @@ pub(super) async fn load_catalog(
         optional(ListKind::Prompts),
     );
     let (catalog, left_out) = Catalog::build(tools?, resources?, templates?, prompts?);
-    let catalog = catalog.good_for(good_for.shortest());
+    let catalog = catalog.read_as(good_for.shortest(), !is_stale.load(Ordering::Relaxed));
     if let Some(told) = left_out.told() {
         teller.warn(&told);
     }

@@ -122,6 +122,9 @@ fn look(silent: Duration, every: Duration, busy: bool, stopped: bool) -> ProbeSt
     }
 }
 
+/// Highest factor of the interval, for a server that says that it is asked too often.
+const RAREST: u32 = 16;
+
 /// Probes a child until the task is aborted or the child is gone.
 pub(super) async fn watch(
     link: Link,
@@ -133,10 +136,10 @@ pub(super) async fn watch(
     if settings.every.is_zero() {
         return;
     }
-    let mut missed = 0;
+    let (mut missed, mut factor) = (0, 1);
     loop {
         // After a miss the next check comes sooner: three of them are to take seconds, not minutes.
-        let pause = if missed == 0 { settings.every } else { settings.every.min(settings.patience) };
+        let pause = if missed == 0 { settings.every * factor } else { settings.every.min(settings.patience) };
         tokio::time::sleep(pause).await;
         let busy = activity.is_busy();
         let silent = activity.silent_for(Instant::now());
@@ -147,12 +150,18 @@ pub(super) async fn watch(
             ProbeStep::Ask => match ask(&link, settings.patience).await {
                 Outcome::Gone { .. } => return,
                 Outcome::TimedOut { .. } => false,
+                // Asked too often (remote-upstreams.md, R74).
+                Outcome::Refused(refusal) if refusal.unseen && refusal.pause.is_some() => {
+                    factor = (factor * 2).min(RAREST);
+                    continue;
+                }
                 Outcome::Refused(refusal) => refusal.unseen,
                 Outcome::Result(_) | Outcome::Error(_) | Outcome::Unusable(_) | Outcome::TooLong { .. } => {
                     true
                 }
             },
         };
+        factor = 1;
         if answered && missed > 0 {
             missed = 0;
             tell(ProbeResult::Alive);

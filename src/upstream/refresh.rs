@@ -28,6 +28,11 @@ const DEBOUNCE: Duration = Duration::from_secs(1);
 const SECOND_LOOK: Duration = Duration::from_millis(100);
 /// Time without a change after which a child counts as quiet.
 const QUIET: Duration = Duration::from_secs(5);
+/// Time after which a list is asked for again that a remote server did not give, for being asked too often or for a moment's
+/// fault; it doubles.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+/// Longest time before that.
+const LAST_RETRY: Duration = Duration::from_secs(3600);
 /// Lifetime of a listen request, which has no natural end.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Time that a child may take to hear what clients want.
@@ -89,10 +94,21 @@ async fn keep_company(company: Company) {
         }
     };
     let refreshing = async {
+        let mut retry = FIRST_RETRY;
         loop {
             // Any number of announced changes needs one reading.
             let began = Instant::now();
-            let announced = changed.next().await;
+            let announced = match link.is_remote() && !catalog.load().is_complete() {
+                true => {
+                    let wait = retry;
+                    retry = (retry * 2).min(LAST_RETRY);
+                    tokio::time::timeout(wait, changed.next()).await.unwrap_or_default()
+                }
+                false => {
+                    retry = FIRST_RETRY;
+                    changed.next().await
+                }
+            };
             let was_quiet = began.elapsed() >= QUIET;
             let before = catalog.load();
             match reload_catalog(&link, &facts, &before, &teller).await {

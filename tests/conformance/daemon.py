@@ -23,12 +23,14 @@ class Broken(Exception):
 class Daemon:
     """The daemon, for the time of a `with`. What it prints goes to the log."""
 
-    def __init__(self, program, servers, log, config=""):
+    def __init__(self, program, servers, log, config="", environment=None):
         self.program = program.resolve()
         self.servers = servers
         self.log = log
         # The text of its configuration file.
         self.config = config
+        # What it has beside the environment of whoever runs this.
+        self.environment = environment or {}
         self.url = None
 
     def __enter__(self):
@@ -67,6 +69,7 @@ class Daemon:
         command += ["--servers", file, "--data-dir", folder / "data"]
         # No setting of whoever runs this may leak in.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MCPVISOR_")}
+        environment |= self.environment
         with open(self.log, "wb") as log:
             return subprocess.Popen(
                 command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log

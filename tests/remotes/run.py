@@ -21,7 +21,6 @@ the end. All of it takes a quarter of an hour.
 
 import argparse
 import contextlib
-import fnmatch
 import signal
 import sys
 import tempfile
@@ -35,61 +34,14 @@ sys.path.insert(0, str(HERE.parent / "conformance"))
 import checks  # noqa: E402
 from callers import Rest  # noqa: E402
 from checks import BARE, CHECKS, FRESH, Bench  # noqa: E402
-from daemon import ADDRESS, START_S, Broken, Daemon  # noqa: E402
+from daemon import Broken  # noqa: E402
 from fleet import SERVERS, Running, require_installed  # noqa: E402
+from front import Front  # noqa: E402
+from outcomes import MARKS, judge, read_expectations, reason  # noqa: E402
 
-MARKS = {"ok": "ok", "no": "NO", "none": "-"}
 COLUMNS = 6
 # So often a server that never becomes ready is started; each time costs half a minute.
 HOPES = 2
-
-
-class Front(Daemon):
-    """The daemon in front of one server, which is called `r`. Here it is the checks that wait for the server."""
-
-    def _wait_until_ready(self):
-        end = time.monotonic() + START_S
-        while time.monotonic() < end:
-            if self._process.poll() is not None:
-                raise Broken(f"the daemon ended with {self._process.returncode}{self._tail()}")
-            if (found := ADDRESS.search(self.log.read_text(errors="replace"))) and self._key_file().exists():
-                self.url = found[0]
-                return
-            time.sleep(0.05)
-        raise Broken(f"the daemon does not say where it listens{self._tail()}")
-
-    def _key_file(self):
-        return Path(self._folder.name) / "data/owner.key"
-
-    def key(self):
-        return self._key_file().read_text().strip()
-
-    def stop(self):
-        """Stops it before its `with` is over. Raises Broken where it does not end in order."""
-        code = self._end()
-        if code != 0:
-            raise Broken(f"the daemon ended with {code} when it was told to stop{self._tail()}")
-
-    def __exit__(self, kind, *more):
-        # It may have been stopped, or what was wrong may be its end: then that is told already.
-        if self._process.poll() is None:
-            super().__exit__(kind, *more)
-        else:
-            self._folder.cleanup()
-
-
-@dataclass
-class Expectation:
-    server: str
-    check: str
-    outcome: str
-    reason: str
-    line: int
-    # The outcomes that it holds for.
-    seen: list = field(default_factory=list)
-
-    def holds_for(self, server, check):
-        return fnmatch.fnmatchcase(server, self.server) and fnmatch.fnmatchcase(check, self.check)
 
 
 @dataclass
@@ -102,17 +54,9 @@ class Run:
     outcomes: dict = field(default_factory=dict)
     journals: list = field(default_factory=list)
 
-
-def read_expectations(path):
-    expectations = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        if len(words) < 4 or words[2] not in ("no", "may"):
-            raise Broken(f"{path}:{number}: write SERVER CHECK no|may and the reason")
-        expectations.append(Expectation(*words[:3], " ".join(words[3:]), number))
-    return expectations
+    @property
+    def name(self):
+        return self.server.name
 
 
 def planned(only, bare):
@@ -194,28 +138,6 @@ def try_on(run, bench, left, stack):
         except checks.FAULTS as error:
             run.outcomes[name] = ("no", reason(error))
             return
-
-
-def reason(error):
-    text = str(error) if isinstance(error, (checks.Wrong, Broken, checks.Unanswered)) else repr(error)
-    return " ".join(text.split())
-
-
-def judge(runs, expectations):
-    """What is otherwise than expected, a line each."""
-    wrong = []
-    for run in runs:
-        for name, (outcome, detail) in run.outcomes.items():
-            fitting = [e for e in expectations if e.holds_for(run.server.name, name)]
-            for expectation in fitting:
-                expectation.seen.append(outcome)
-            if outcome == "no" and not fitting:
-                wrong.append(f"{run.server.name}:{name}: {detail}")
-    for expectation in expectations:
-        if expectation.outcome == "no" and expectation.seen and "no" not in expectation.seen:
-            place = f"{expectation.server} {expectation.check}"
-            wrong.append(f"{place}: is ok; take line {expectation.line} out of the expectations")
-    return wrong
 
 
 def print_table(runs, expectations):

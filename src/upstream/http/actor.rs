@@ -57,6 +57,8 @@ pub enum RemoteMsg {
     Probed(ProbeResult),
     /// The task that carries calls has ended.
     Drained,
+    /// No token is being asked for any more.
+    Settled,
     /// Stop: take no new calls, let those under way finish for at most `drain`, then end the session.
     Stop {
         /// Time that calls under way may still take.
@@ -138,7 +140,8 @@ impl Actor for RemoteActor {
             RemoteMsg::Opened(OpeningEnd(result)) => state.opening_ended(&myself, result),
             RemoteMsg::Happened(IncidentReport(incident)) => state.happened(incident),
             RemoteMsg::Probed(verdict) => state.probed(verdict),
-            RemoteMsg::Drained => state.end(),
+            RemoteMsg::Drained => state.drained(&myself),
+            RemoteMsg::Settled => state.end(),
             RemoteMsg::Stop { drain } => state.stop(drain),
         }
         Ok(())
@@ -230,6 +233,7 @@ impl RemoteState {
             session,
         );
         running.helpers.push(tokio::spawn(company).abort_handle());
+        running.helpers.extend(heal_with_logins(hub));
         let actor = myself.clone();
         let told = move |verdict| drop(actor.send_message(RemoteMsg::Probed(verdict)));
         let watch = probe::watch(link.clone(), context.probe, hub.activity.clone(), || false, told);
@@ -308,6 +312,17 @@ impl RemoteState {
         }
     }
 
+    /// Ends, once what is being granted is kept.
+    fn drained(&mut self, myself: &ActorRef<RemoteMsg>) {
+        let authorizer = self.running.as_ref().and_then(|running| running.hub.client.authorizer().cloned());
+        let Some(authorizer) = authorizer else { return self.end() };
+        let actor = myself.clone();
+        tokio::spawn(async move {
+            authorizer.settled().await;
+            let _ = actor.send_message(RemoteMsg::Settled);
+        });
+    }
+
     fn end_unopened(&mut self, fault: HttpFault) {
         self.fault = Some(fault.into());
         self.end();
@@ -330,6 +345,18 @@ impl RemoteState {
         };
         (self.args.context.report)(Report::Ended { end, words: Words::default() });
     }
+}
+
+/// Lets calls in again, as far as anybody knows, when somebody has logged in.
+fn heal_with_logins(hub: &Arc<Hub>) -> Option<AbortHandle> {
+    let mut logins = hub.client.authorizer()?.logins();
+    let hub = hub.clone();
+    let healing = async move {
+        while logins.changed().await.is_ok() {
+            hub.let_in();
+        }
+    };
+    Some(tokio::spawn(healing).abort_handle())
 }
 
 /// Takes the doubt about sessions back when they have been kept for a while.

@@ -145,9 +145,15 @@ pub(super) async fn send(hub: &Arc<Hub>, request: &Request<'_>, clock: &mut Cloc
     let target = hub.target();
     let posted = hub.client.post(&target, request.body.clone(), request.headers.clone());
     let response = clock.within(posted).await??;
-    hub.activity.heard(Instant::now());
-    if !response.status().is_success() {
+    if response.status().is_success() {
+        hub.activity.heard(Instant::now());
+    } else {
+        // What stands in front of a server that is gone answers as well: with 5xx.
+        let is_from_server = !response.status().is_server_error();
         let judged = clock.within(hub.client.refusal(response, request.method, request.session)).await?;
+        if is_from_server || matches!(judged, Refused::Said(_)) {
+            hub.activity.heard(Instant::now());
+        }
         return match judged {
             Refused::SessionLost => Err(Stop::SessionLost),
             Refused::OtherEra(fault) => Err(Stop::OtherEra(fault)),

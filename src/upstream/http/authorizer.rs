@@ -1,7 +1,7 @@
 //! Tokens of one remote server: got by client credentials or by a person's login, renewed before they end, one request at
 //! a time for all who wait (`remote-upstreams.md`, R60 and R63 to R65).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderValue;
@@ -13,6 +13,7 @@ use super::fault::{HttpFault, Word};
 use super::login::Login;
 use super::login_desk::{LoginBegun, LoginDesk, LoginFinish, LoginSettings};
 use super::oauth;
+use super::pauses::Pauses;
 use super::token_client::{Found, Granted, Proof, TokenClient, no_token};
 use crate::clock;
 use crate::process::Secret;
@@ -33,7 +34,10 @@ pub(super) struct Bearer {
     pub(super) value: HeaderValue,
     /// Number of it, counted from 1.
     pub(super) number: u64,
+    /// Time from which another one is asked for.
     renew_at: Instant,
+    /// Time from which it is good for nothing.
+    ends_at: Instant,
 }
 
 /// How tokens are got.
@@ -61,6 +65,18 @@ struct State {
     /// Number of the last token.
     last: u64,
     found: Option<Found>,
+    /// Failure of the last request, and the time before which there is no other one.
+    failed: Option<(Instant, HttpFault)>,
+    pauses: Pauses,
+    /// Number of logins, for who waits for one.
+    logins: watch::Sender<u64>,
+}
+
+/// What becomes of somebody who wants a token.
+enum Turn {
+    Take(Bearer),
+    Wait(Waiting),
+    Fail(HttpFault),
 }
 
 impl Authorizer {
@@ -100,8 +116,9 @@ impl Authorizer {
         challenge: Option<&str>,
     ) -> Result<Option<Bearer>, HttpFault> {
         let mut running = match self.take_or_request(refused, challenge) {
-            Ok(bearer) => return Ok(Some(bearer)),
-            Err(running) => running,
+            Turn::Take(bearer) => return Ok(Some(bearer)),
+            Turn::Fail(fault) => return Err(fault),
+            Turn::Wait(running) => running,
         };
         let result = running.wait_for(Option::is_some).await.map_err(|_| gone())?.clone();
         result.unwrap_or_else(|| Err(gone()))
@@ -119,36 +136,71 @@ impl Authorizer {
         matches!(self.grant, Grant::Login(_))
     }
 
-    fn take_or_request(
-        self: &Arc<Authorizer>,
-        refused: Option<u64>,
-        challenge: Option<&str>,
-    ) -> Result<Bearer, Waiting> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |token: &&Bearer| Some(token.number) != refused && token.renew_at > Instant::now();
-        if let Some(token) = state.token.as_ref().filter(fits) {
-            return Ok(token.clone());
+    /// Returns the last token, however old it is; `None` if there was none. Asks nobody.
+    pub(super) fn last(&self) -> Option<Bearer> {
+        self.lock().token.clone()
+    }
+
+    /// Returns a channel that tells of each login.
+    pub(super) fn logins(&self) -> watch::Receiver<u64> {
+        self.lock().logins.subscribe()
+    }
+
+    /// Waits until no token is being asked for: what is granted to who has left is lost, and with it a rotated token.
+    pub(super) async fn settled(&self) {
+        let running = self.lock().running.clone();
+        if let Some(mut running) = running {
+            let _ = running.wait_for(Option::is_some).await;
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_or_request(self: &Arc<Authorizer>, refused: Option<u64>, challenge: Option<&str>) -> Turn {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let good = state.token.clone().filter(|token| Some(token.number) != refused);
+        let good = match good {
+            Some(token) if token.renew_at > now => return Turn::Take(token),
+            // While it is renewed it is still good, and nobody has to wait.
+            good => good.filter(|token| token.ends_at > now),
+        };
         // One whose task has ended without a word is none.
         if let Some(running) = state.running.as_ref().filter(|running| running.has_changed().is_ok()) {
-            return Err(running.clone());
+            return good.map_or_else(|| Turn::Wait(running.clone()), Turn::Take);
+        }
+        if let Some((_, fault)) = state.failed.as_ref().filter(|(until, _)| *until > now) {
+            return good.map_or_else(|| Turn::Fail(fault.clone()), Turn::Take);
         }
         let (sender, receiver) = watch::channel(None);
         state.running = Some(receiver.clone());
         let number = state.last + 1;
-        let known = state.found.clone();
-        let refused = state.token.as_ref().filter(|token| Some(token.number) == refused);
-        let refused = refused.map(|token| token.value.clone());
+        let (known, before) = (state.found.clone(), state.token.as_ref().map(|token| token.value.clone()));
         drop(state);
         let (own, challenge) = (self.clone(), challenge.map(str::to_owned));
         // A task of its own: whoever asked first may leave, and the others go on waiting.
         tokio::spawn(async move {
-            let result = own.request(refused, challenge.as_deref(), known).await;
+            let result = own.request(before, challenge.as_deref(), known).await;
             let result = result.and_then(|granted| own.settle(number, granted));
-            own.state.lock().unwrap_or_else(PoisonError::into_inner).running = None;
+            own.ended(result.as_ref().err());
             sender.send_replace(Some(result));
         });
-        Err(receiver)
+        good.map_or(Turn::Wait(receiver), Turn::Take)
+    }
+
+    /// Notes that the request which was under way has ended, with this failure or with none.
+    fn ended(&self, fault: Option<&HttpFault>) {
+        let mut state = self.lock();
+        state.running = None;
+        match fault {
+            None => (state.failed, state.pauses) = (None, Pauses::default()),
+            Some(fault) => {
+                let pause = state.pauses.next().max(fault.pause.unwrap_or_default());
+                state.failed = Some((Instant::now() + pause, fault.clone()));
+            }
+        }
     }
 
     /// Makes a token of what was granted the current one.
@@ -158,21 +210,22 @@ impl Authorizer {
         let mut value = HeaderValue::try_from(format!("Bearer {}", granted.access_token))
             .map_err(|_| no_token(&found.server.issuer, "the token is no text that a header can have"))?;
         value.set_sensitive(true);
-        let renew_at = Instant::now() + life.mul_f64(RENEW_AT).max(LEAST_LIFE);
-        let bearer = Bearer { value, number, renew_at };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let renew_at = now + life.mul_f64(RENEW_AT).max(LEAST_LIFE);
+        let bearer = Bearer { value, number, renew_at, ends_at: now + life };
+        let mut state = self.lock();
         (state.last, state.token, state.found) = (number, Some(bearer.clone()), Some(found));
         Ok(Some(bearer))
     }
 
     async fn request(
         &self,
-        refused: Option<HeaderValue>,
+        before: Option<HeaderValue>,
         challenge: Option<&str>,
         known: Option<Found>,
     ) -> Result<Option<(Granted, Found)>, HttpFault> {
         match &self.grant {
-            Grant::Login(login) => login.renew(&self.tokens, refused.as_ref(), challenge).await,
+            Grant::Login(login) => login.renew(&self.tokens, before.as_ref(), challenge).await,
             Grant::Client { settings, client_id, proof } => {
                 let found = match (known, &settings.token_url) {
                     (None, Some(token_url)) => pinned(settings, token_url),
@@ -222,8 +275,12 @@ impl Authorizer {
     async fn finish_login(&self, finish: LoginFinish) -> Result<(), HttpFault> {
         let Grant::Login(login) = &self.grant else { return Err(gone()) };
         let granted = login.finish(&self.tokens, finish).await?;
-        let number = self.state.lock().unwrap_or_else(PoisonError::into_inner).last + 1;
-        self.settle(number, Some(granted)).map(drop)
+        let number = self.lock().last + 1;
+        self.settle(number, Some(granted))?;
+        let mut state = self.lock();
+        state.failed = None;
+        state.logins.send_modify(|logins| *logins += 1);
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use reqwest::StatusCode;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -55,15 +56,31 @@ pub(super) async fn serve(
 }
 
 /// Posts a notification without params; what comes of it is counted only.
-pub(super) async fn post_notification(hub: &Arc<Hub>, name: &'static str) {
+async fn post_notification(hub: &Arc<Hub>, name: &'static str) {
+    if !matches!(try_notification(hub, name).await, Some(status) if status.is_success()) {
+        hub.announcer.counters.dropped_notice();
+    }
+}
+
+/// Posts a notification without params, once; returns the status of the answer, or `None` if none came. A server that is
+/// asked too often is left alone from then on.
+async fn try_notification(hub: &Arc<Hub>, name: &'static str) -> Option<StatusCode> {
     let session = hub.session();
     let mut body = BytesMut::new();
     jsonrpc::push_notification(&mut body, name, b"");
     let target = hub.target();
     let posting = hub.client.post(&target, body.freeze(), session.headers());
-    match tokio::time::timeout(SIDE_LIMIT, posting).await {
-        Ok(Ok(response)) if response.status().is_success() => {}
-        Ok(_) | Err(_) => hub.announcer.counters.dropped_notice(),
+    let response = tokio::time::timeout(SIDE_LIMIT, posting).await.ok()?.ok()?;
+    hub.note_limit(&response);
+    Some(response.status())
+}
+
+/// Tells a legacy server that its session has begun, which it has to hear before anything else: where it is asked too often
+/// it is told once more after its pause, if that is over by `deadline`.
+pub(super) async fn post_initialized(hub: &Arc<Hub>, deadline: Instant) {
+    let told = try_notification(hub, method::INITIALIZED).await;
+    if told == Some(StatusCode::TOO_MANY_REQUESTS) && hub.throttle.turn(deadline).await.is_ok() {
+        let _ = try_notification(hub, method::INITIALIZED).await;
     }
 }
 
@@ -150,7 +167,7 @@ impl Run<'_> {
         };
         match first {
             Stop::SessionLost => self.renew(session.number, clock).await?,
-            Stop::Fault(fault) if fault.word == Word::RateLimited => {}
+            Stop::Fault(fault) if fault.word == Word::RateLimited && !is_probe(&self.call.method) => {}
             Stop::Fault(fault)
                 if fault.word == Word::StreamLost
                     && (fault.proof == Proof::Unseen || is_read(&self.call.method) && !clock.asked) => {}
@@ -168,10 +185,10 @@ impl Run<'_> {
             fault.pause = Some(pause);
             fault
         })?;
-        let sent = self.attempt(session, clock).await;
-        match &sent {
+        let mut sent = self.attempt(session, clock).await;
+        match &mut sent {
             Err(Stop::Fault(fault)) if fault.word == Word::RateLimited => {
-                throttle.refused(fault.pause, Instant::now());
+                fault.pause = Some(throttle.refused(fault.pause, Instant::now()));
             }
             Err(_) => {}
             Ok(_) => throttle.served(),
@@ -182,7 +199,9 @@ impl Run<'_> {
 
     async fn renew(&self, number: u64, clock: &Clock) -> Result<(), Stop> {
         let renewed = tokio::time::timeout_at(clock.end().into(), self.hub.renew(number)).await;
-        renewed.map_err(|_| Stop::TimedOut)?.map_err(Stop::Fault)
+        // Whatever became of the handshake: the call was not begun.
+        let unseen = |fault| Stop::Fault(HttpFault { proof: Proof::Unseen, ..fault });
+        renewed.map_err(|_| Stop::TimedOut)?.map_err(unseen)
     }
 
     /// Sends the call once.
@@ -231,6 +250,11 @@ impl Run<'_> {
             tokio::time::sleep(pauses.next()).await;
         }
     }
+}
+
+/// Reports whether a request only asks whether anybody is there.
+fn is_probe(asked: &str) -> bool {
+    matches!(asked, method::DISCOVER | method::PING)
 }
 
 /// Reports whether a request only reads, so that sending it twice does no more than sending it once.
@@ -289,13 +313,18 @@ fn outcome_of(hub: &Hub, fault: HttpFault, call: Call) -> Outcome {
         (hub.incident)(Incident::Over(fault));
         return Outcome::Gone { unsent: Some(Box::new(call)) };
     }
-    if fault.word.consequence() == Consequence::NotAuthorized {
+    if fault.word.consequence() == Consequence::NotAuthorized || fault.word == Word::RateLimited {
         hub.note_refusal(&fault);
     }
     let (is_unseen, outcome) = (fault.proof == Proof::Unseen, refused(&fault));
     match (fault.word, fault.word.consequence()) {
         // Some servers list their tools to everybody and want a login, or a further one, for calls (R17).
         (Word::LoginRequired | Word::InsufficientScope, _) => {
+            hub.shut.store(true, Ordering::Relaxed);
+            (hub.incident)(Incident::Doubtful(Doubt::Calls, fault.sentence.into()));
+        }
+        // No token is to be had for now. The server itself may be well.
+        (Word::ServerError, _) if is_unseen => {
             hub.shut.store(true, Ordering::Relaxed);
             (hub.incident)(Incident::Doubtful(Doubt::Calls, fault.sentence.into()));
         }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
 };
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use sha2::{Digest, Sha256};
@@ -16,14 +15,12 @@ use super::authorizer::{Authorizer, Grant};
 use super::endpoint::{AuthChoice, CLIENT_ID, ClientProof, Endpoint};
 use super::fault::{HttpFault, Word};
 use super::host::literal;
-use super::network::{build, check_proxy, network_fault, not_allowed, whole};
+use super::network::{build, check_proxy, network_fault, not_allowed, pause_of};
 use super::session::Session;
 use super::shown::shown_address;
 use super::token_client::TokenClient;
 use super::verdict::{self, Refused, RefusedHead};
-use crate::clock;
 use crate::process::{Secret, resolve_text};
-use crate::retry_after::retry_after;
 
 /// Maximum number of redirects within the origin.
 const MAX_REDIRECTS: usize = 3;
@@ -85,12 +82,12 @@ impl HttpClient {
             digest.update(secret.expose());
             secrets.push((place, secret));
         }
-        let authorizer = authorizer(endpoint, &url, &secrets).map_err(|error| wrong(whole(&error)))?;
+        let authorizer = authorizer(endpoint, &url, &secrets).map_err(wrong)?;
         let has_credential = authorizer.is_some()
             || !headers.is_empty()
             || !url.username().is_empty()
             || url.query().is_some();
-        let client = build(endpoint, &url, headers).map_err(|error| wrong(whole(&error)))?;
+        let client = build(endpoint, &url, headers).map_err(wrong)?;
         let name = endpoint.name.clone();
         Ok(HttpClient { client, url, name, has_credential, authorizer, credential: digest.finalize().into() })
     }
@@ -123,9 +120,18 @@ impl HttpClient {
         self.send(Method::GET, &self.url, None, extra).await
     }
 
-    /// Ends a session.
-    pub(super) async fn delete(&self, extra: HeaderMap) -> Result<Response, HttpFault> {
-        self.send(Method::DELETE, &self.url, None, extra).await
+    /// Ends a session. No token is asked for: whoever leaves would not be there to keep it.
+    pub(super) async fn delete(&self, mut extra: HeaderMap) -> Result<Response, HttpFault> {
+        let bearer = self.authorizer.as_ref().and_then(|authorizer| authorizer.last());
+        if let Some(bearer) = bearer {
+            extra.insert(AUTHORIZATION, bearer.value);
+        }
+        self.send_along(Method::DELETE, &self.url, None, extra).await
+    }
+
+    /// Returns the source of tokens; `None` where none are wanted.
+    pub(super) fn authorizer(&self) -> Option<&Arc<Authorizer>> {
+        self.authorizer.as_ref()
     }
 
     /// Sends a request with a token, where there are any, and once more with another if that is refused: a server that
@@ -191,8 +197,7 @@ impl HttpClient {
             let value = response.headers().get(name)?;
             value.to_str().ok().map(str::to_owned)
         };
-        let (challenge, pause) = (text(&WWW_AUTHENTICATE), text(&RETRY_AFTER));
-        let pause = pause.and_then(|value| retry_after(&value, clock::wall_clock()));
+        let (challenge, pause) = (text(&WWW_AUTHENTICATE), pause_of(&response));
         let status = response.status().as_u16();
         let body = tokio::time::timeout(REFUSAL_LIMIT, beginning(response)).await.unwrap_or_default();
         let takes_logins = self.authorizer.as_ref().is_some_and(|authorizer| authorizer.takes_logins());
@@ -277,7 +282,7 @@ fn authorizer(
     endpoint: &Endpoint,
     url: &Url,
     secrets: &[(&str, Secret)],
-) -> Result<Option<Arc<Authorizer>>, reqwest::Error> {
+) -> Result<Option<Arc<Authorizer>>, String> {
     let Some(auth) = &endpoint.auth else { return Ok(None) };
     let secret = |place: &str| {
         let found = secrets.iter().find(|(known, _)| *known == place);

@@ -9,6 +9,7 @@ use reqwest::Url;
 use super::address::AddressRules;
 use super::host::is_loopback;
 use super::login_desk::{LoginDesk, LoginSettings};
+use super::tls::TlsChoice;
 use crate::process::Secret;
 
 /// Transport that a definition names.
@@ -126,6 +127,8 @@ pub struct Endpoint {
     pub name: Arc<str>,
     /// Transport.
     pub transport: TransportChoice,
+    /// Whom connections trust, and what they show of themselves.
+    pub tls: TlsChoice,
     /// Proxy.
     pub proxy: ProxyChoice,
     /// `true` if credentials may go over plain HTTP to another machine.

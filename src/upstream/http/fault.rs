@@ -33,6 +33,8 @@ pub enum Word {
     InsufficientScope,
     /// It wants a login and was given none.
     LoginRequired,
+    /// What a person had granted is over, and another login is wanted.
+    LoginOver,
     /// It was asked too often.
     RateLimited,
     /// It reports an error of its own, by its status.
@@ -69,7 +71,7 @@ impl Word {
             Word::Unauthorized => "unauthorized",
             Word::Forbidden => "forbidden",
             Word::InsufficientScope => "insufficient_scope",
-            Word::LoginRequired => "login_required",
+            Word::LoginRequired | Word::LoginOver => "login_required",
             Word::RateLimited => "rate_limited",
             Word::ServerError => "server_error",
             Word::SessionLost => "session_lost",
@@ -91,9 +93,11 @@ impl Word {
             | Word::HostRefused
             | Word::UnsupportedVersion
             | Word::Definition => Consequence::Wrong,
-            Word::Unauthorized | Word::Forbidden | Word::InsufficientScope | Word::LoginRequired => {
-                Consequence::NotAuthorized
-            }
+            Word::Unauthorized
+            | Word::Forbidden
+            | Word::InsufficientScope
+            | Word::LoginRequired
+            | Word::LoginOver => Consequence::NotAuthorized,
             Word::DnsFailed
             | Word::Refused
             | Word::ConnectTimeout

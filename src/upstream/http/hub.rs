@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Url;
+use reqwest::{Response, StatusCode, Url};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::client::HttpClient;
 use super::fault::{HttpFault, Word};
 use super::freshness::Freshness;
 use super::inbox::Inbox;
+use super::network::pause_of;
 use super::session::Session;
 use super::throttle::Throttle;
 use crate::jsonrpc::{self, Incoming};
@@ -111,7 +112,7 @@ pub(super) struct Hub {
     asides: Arc<Semaphore>,
     /// `true` while it is doubtful whether calls are let in.
     pub(super) shut: AtomicBool,
-    /// Refusal of credentials that a call met last.
+    /// Refusal of credentials, or for too many requests, that a call met last.
     refused: Mutex<Option<HttpFault>>,
     /// What becomes of requests while the server is asked too often.
     pub(super) throttle: Throttle,
@@ -217,12 +218,21 @@ impl Hub {
         }
     }
 
-    /// Notes that a call met a refusal of the credentials.
+    /// Notes that a call met a refusal of the credentials, or one for too many requests.
     pub(super) fn note_refusal(&self, fault: &HttpFault) {
         *lock(&self.refused) = Some(fault.clone());
     }
 
-    /// Returns the refusal of credentials that a call met last, once; `None` if none did.
+    /// Leaves the server alone for as long as it wants, if this answer says that it is asked too often (R55); returns for how
+    /// long.
+    pub(super) fn note_limit(&self, response: &Response) -> Option<Duration> {
+        if response.status() != StatusCode::TOO_MANY_REQUESTS {
+            return None;
+        }
+        Some(self.throttle.refused(pause_of(response), Instant::now()))
+    }
+
+    /// Returns the refusal of credentials, or for too many requests, that a call met last, once; `None` if none did.
     pub(super) fn take_refusal(&self) -> Option<HttpFault> {
         lock(&self.refused).take()
     }

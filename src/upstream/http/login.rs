@@ -53,11 +53,21 @@ impl Login {
         }
     }
 
-    /// Renews the token by the login that is kept; `None` if there is none.
+    /// Says that what a person has granted is over, and keeps nothing of it.
+    async fn over(&self, why: &str) -> HttpFault {
+        let name = &self.desk.name;
+        tracing::warn!(server = %name, "the login is over: {why}");
+        match self.desk.keep(None).await {
+            Ok(()) => HttpFault::unseen(Word::LoginOver, format!("wants a login: mcpvisor login {name}")),
+            Err(fault) => fault,
+        }
+    }
+
+    /// Gets another token than the one `before` by the login that is kept; `None` if there is none.
     pub(super) async fn renew(
         &self,
         tokens: &TokenClient,
-        refused: Option<&HeaderValue>,
+        before: Option<&HeaderValue>,
         challenge: Option<&str>,
     ) -> Result<Option<(Granted, Found)>, HttpFault> {
         self.is_challenged(challenge);
@@ -68,12 +78,13 @@ impl Login {
         let Some(kept) = kept else { return Ok(None) };
         if !tokens.trusts(&kept.server, challenge).await? {
             // Its tokens are for this issuer and for nobody else.
-            self.desk.keep(None).await?;
-            return Ok(None);
+            let issuer = &kept.server.issuer;
+            return Err(self
+                .over(&format!("it is of {issuer}, which the server does not name any more"))
+                .await);
         }
-        let is_refused =
-            |token: &&String| refused.is_some_and(|refused| *refused == format!("Bearer {token}"));
-        if let Some(token) = kept.access_token.as_ref().filter(|token| !is_refused(token)) {
+        let is_other = |token: &&String| before.is_none_or(|before| *before != format!("Bearer {token}"));
+        if let Some(token) = kept.access_token.as_ref().filter(is_other) {
             let left = kept.expires_at.map(|end| end.saturating_sub(clock::now()));
             if left != Some(0) {
                 let granted = Granted::kept(token.clone(), left, kept.scope.clone());
@@ -81,8 +92,7 @@ impl Login {
             }
         }
         let Some(refresh_token) = &kept.refresh_token else {
-            self.desk.keep(None).await?;
-            return Ok(None);
+            return Err(self.over("its token has ended, and there is none to renew it by").await);
         };
         let form = vec![("grant_type", "refresh_token".to_owned()), ("refresh_token", refresh_token.clone())];
         let target = (&kept.server, kept.resource.as_deref());
@@ -90,15 +100,16 @@ impl Login {
         let granted = match granted {
             Ok(granted) => granted,
             // Only this says that the login is over; whatever else failed may heal.
-            Err(fault) if fault.word == Word::LoginRequired => {
-                self.desk.keep(None).await?;
-                return Ok(None);
-            }
+            Err(fault) if fault.word == Word::LoginOver => return Err(self.over(&fault.sentence).await),
             Err(fault) => return Err(fault),
         };
         // A server that rotates its tokens takes each one once.
-        let next =
-            Kept { refresh_token: granted.refresh_token.clone().or(kept.refresh_token.clone()), ..kept };
+        let next = Kept {
+            refresh_token: granted.refresh_token.clone().or(kept.refresh_token.clone()),
+            access_token: Some(granted.access_token.clone()),
+            expires_at: granted.ends_at(clock::now()),
+            ..kept
+        };
         let found = found(&next);
         self.desk.keep(Some(next)).await?;
         Ok(Some((granted, found)))
@@ -226,7 +237,7 @@ impl Login {
             server: pending.server,
             resource: pending.resource,
             access_token: Some(granted.access_token.clone()),
-            expires_at: granted.expires_in.map(|life| clock::now().saturating_add(life)),
+            expires_at: granted.ends_at(clock::now()),
             refresh_token: granted.refresh_token.clone(),
             scope: granted.scope.clone().or(pending.scope),
         };

@@ -68,7 +68,7 @@ pub(super) type Finishes = Box<dyn Fn(LoginFinish) -> Answer<()> + Send + Sync>;
 /// Where a server's logins are begun and finished. It outlives each opening of the server.
 pub struct LoginDesk {
     server: Arc<str>,
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     store: Option<Arc<dyn LoginStore>>,
     state: Mutex<DeskState>,
     /// One place, for whoever renews or changes what is kept.

@@ -28,6 +28,7 @@ mod session;
 mod shown;
 pub(super) mod start_view;
 mod throttle;
+mod tls;
 mod token_client;
 mod verdict;
 
@@ -37,3 +38,4 @@ pub use endpoint::{AuthChoice, ClientCredentials, ClientProof, Endpoint, ProxyCh
 pub use fault::{Consequence, HttpFault, Proof, Word};
 pub use login_desk::{LoginBegun, LoginDesk, LoginFinish, LoginSettings, LoginStore};
 pub use shown::shown_address;
+pub use tls::TlsChoice;

@@ -7,21 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use reqwest::{Client, Url};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response, Url};
+use rustls::AlertDescription;
 
 use super::address::{AddressRules, Forbidden, Scope};
 use super::endpoint::{Endpoint, ProxyChoice};
 use super::fault::{HttpFault, Word};
 use super::host::{is_loopback, literal};
+use super::tls;
+use crate::clock;
+use crate::retry_after::retry_after;
 
 /// Time that an idle connection is kept: Node and uvicorn close theirs after five to six seconds (R47).
 const IDLE: Duration = Duration::from_secs(4);
 
 /// Prepares connections to where this address is, with these headers on each request.
-pub(super) fn build(endpoint: &Endpoint, url: &Url, headers: HeaderMap) -> Result<Client, reqwest::Error> {
-    // There is one already if this process serves TLS; which one that is does not matter.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+pub(super) fn build(endpoint: &Endpoint, url: &Url, headers: HeaderMap) -> Result<Client, String> {
+    // A client for plain HTTP has TLS as well: for the authorization server, and for a proxy.
+    let tls = tls::config(&endpoint.tls).map_err(|bad| bad.to_string())?;
     let mut headers = headers;
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let names = CheckedNames {
@@ -34,6 +38,7 @@ pub(super) fn build(endpoint: &Endpoint, url: &Url, headers: HeaderMap) -> Resul
         port: url.port_or_known_default().unwrap_or_default(),
     };
     let mut builder = Client::builder()
+        .tls_backend_preconfigured(tls)
         .connect_timeout(endpoint.connect_timeout)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(endpoint.max_in_flight)
@@ -49,9 +54,12 @@ pub(super) fn build(endpoint: &Endpoint, url: &Url, headers: HeaderMap) -> Resul
         _ if is_loopback(url) => builder = builder.no_proxy(),
         ProxyChoice::None => builder = builder.no_proxy(),
         ProxyChoice::Environment => {}
-        ProxyChoice::At(address) => builder = builder.no_proxy().proxy(reqwest::Proxy::all(address)?),
+        ProxyChoice::At(address) => {
+            let proxy = reqwest::Proxy::all(address).map_err(|error| whole(&error))?;
+            builder = builder.no_proxy().proxy(proxy);
+        }
     }
-    builder.build()
+    builder.build().map_err(|error| whole(&error))
 }
 
 /// Checks the proxy that connections to this address go through: its own address, and whether the rules can be held there.
@@ -129,6 +137,15 @@ impl Resolve for CheckedNames {
     }
 }
 
+/// Longest pause that is granted.
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Returns for how long a server wants to be left alone by this answer; `None` if it does not say.
+pub(super) fn pause_of(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    retry_after(value, clock::wall_clock()).map(|pause| pause.min(MAX_PAUSE))
+}
+
 /// Says that an address may not be connected to.
 pub(super) fn not_allowed(forbidden: &Forbidden) -> HttpFault {
     HttpFault::unseen(Word::AddressNotAllowed, format!("may not be connected to: {forbidden}"))
@@ -143,6 +160,15 @@ pub(super) fn network_fault(error: &reqwest::Error) -> HttpFault {
     if error.is_connect() {
         return connect_fault(error, &reason);
     }
+    // The last word of a handshake, which a server has after ours: it wants another certificate, or one at all.
+    if let Some(rustls::Error::AlertReceived(alert)) = tls_error(error)
+        && is_about_certificate(*alert)
+    {
+        let what = format!(
+            "does not take the certificate that it was shown, or wants one ({alert:?}): see mcpvisor.tls of its entry"
+        );
+        return HttpFault::unseen(Word::TlsFailed, what);
+    }
     // Nothing of it was written: the connection that it was to go over was dead already.
     if cause::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled) {
         return HttpFault::unseen(Word::StreamLost, "closed the connection before the request was written");
@@ -152,18 +178,15 @@ pub(super) fn network_fault(error: &reqwest::Error) -> HttpFault {
 
 fn connect_fault(error: &reqwest::Error, reason: &str) -> HttpFault {
     let kind = cause::<io::Error>(error).map(io::Error::kind);
-    let is_tls = cause::<rustls::Error>(error).is_some()
-        || cause::<io::Error>(error)
-            .and_then(|error| error.get_ref())
-            .is_some_and(|inner| inner.is::<rustls::Error>());
+    let is_tls = tls_error(error).is_some();
     let (word, what) = match kind {
         _ if error.is_timeout() || kind == Some(io::ErrorKind::TimedOut) => {
             (Word::ConnectTimeout, "could not be connected to in time".to_owned())
         }
         _ if cause::<NoAddress>(error).is_some() => {
-            (Word::DnsFailed, format!("has a name without an address: {reason}"))
+            (Word::DnsFailed, format!("has a name without an address: {}", innermost(error)))
         }
-        _ if is_tls => (Word::TlsFailed, format!("could not be connected to: {reason}")),
+        _ if is_tls => (Word::TlsFailed, format!("could not be connected to: {}", innermost(error))),
         _ if reason.contains("tunnel") || reason.contains("proxy") => {
             (Word::ProxyFailed, format!("could not be reached through the proxy: {reason}"))
         }
@@ -175,6 +198,34 @@ fn connect_fault(error: &reqwest::Error, reason: &str) -> HttpFault {
     HttpFault::unseen(word, what)
 }
 
+fn is_about_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+    )
+}
+
+/// Returns the error of TLS that an error comes from; it may be wrapped in errors of input and output, which do not name
+/// it as their source.
+fn tls_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source());
+    }
+    None
+}
+
 /// Returns the innermost cause of an error that is of this type.
 fn cause<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e T> {
     let mut found = None;
@@ -184,6 +235,15 @@ fn cause<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Opti
         next = error.source();
     }
     found
+}
+
+/// Returns the cause at the bottom of an error, which says most.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn StdError = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 /// Formats an error with its causes and without the address.

@@ -17,6 +17,8 @@ use crate::upstream::parked::Parked;
 
 /// Pauses while the server holds an earlier stream of ours for open.
 const WHILE_TAKEN: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60)];
+/// Time within which any pause ends.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Silence after which a stream that was not silent before is dead.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -60,6 +62,8 @@ pub(super) async fn follow(hub: Arc<Hub>, tried: watch::Sender<bool>) {
 async fn follow_one(hub: &Arc<Hub>, session: &Session, tried: &watch::Sender<bool>) {
     let (mut taken, mut pauses, mut last_id) = (0, Pauses::default(), None::<String>);
     loop {
+        // A server that is asked too often is left alone with this as well (R55).
+        drop(hub.throttle.turn(Instant::now() + FOR_EVER).await);
         let answered = hub.client.get(session.headers_behind(last_id.as_deref())).await;
         tried.send_replace(true);
         let (wait, why) = match answered {
@@ -87,7 +91,7 @@ async fn follow_one(hub: &Arc<Hub>, session: &Session, tried: &watch::Sender<boo
                     taken += 1;
                     (WHILE_TAKEN[(taken - 1).min(WHILE_TAKEN.len() - 1)], None)
                 }
-                _ => (pauses.next(), None),
+                _ => (pauses.next().max(hub.note_limit(&response).unwrap_or_default()), None),
             },
             Err(fault) => (pauses.next(), Some(fault)),
         };

@@ -269,6 +269,10 @@ impl AuthorizationRequest<'_> {
             .append_pair("code_challenge_method", "S256");
         if let Some(scope) = self.scope {
             query.append_pair("scope", scope);
+            // Without it, one that follows OpenID gives no refresh token (OpenID Connect Core 1.0, section 11).
+            if scope.split(' ').any(|word| word == OFFLINE) {
+                query.append_pair("prompt", "consent");
+            }
         }
         if let Some(resource) = &self.resource {
             query.append_pair("resource", resource);

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::attempt::{self, Answered, Clock, Request, Stop};
-use super::calling::post_notification;
+use super::calling::post_initialized;
 use super::endpoint::TransportChoice;
 use super::fault::{HttpFault, Word};
 use super::headers;
@@ -274,7 +274,7 @@ pub(super) async fn initialize(
     // Without a session nothing leads back to the gateway (R26).
     hub.freshness.set_told(session_id.is_some() || hub.inbox().is_some());
     hub.open_session(Session { number: 0, era: Era::Legacy, id: session_id, version });
-    post_notification(hub, method::INITIALIZED).await;
+    post_initialized(hub, deadline).await;
     Ok(facts)
 }
 

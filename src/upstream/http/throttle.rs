@@ -38,8 +38,9 @@ impl Default for Throttle {
 }
 
 impl Throttle {
-    /// Notes that a request was refused, and for how long the server wants to be left alone if it says so.
-    pub(super) fn refused(&self, said: Option<Duration>, now: Instant) {
+    /// Notes that a request was refused, and for how long the server wants to be left alone if it says so; returns for how
+    /// long it is.
+    pub(super) fn refused(&self, said: Option<Duration>, now: Instant) -> Duration {
         self.is_limited.store(true, Ordering::Release);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let under_way = state.until.filter(|until| *until > now);
@@ -49,7 +50,9 @@ impl Throttle {
             (None, Some(until)) => until,
             (None, None) => now + state.pauses.next(),
         };
-        state.until = Some(under_way.map_or(until, |before| before.max(until)));
+        let until = under_way.map_or(until, |before| before.max(until));
+        state.until = Some(until);
+        until.saturating_duration_since(now)
     }
 
     /// Notes that a request was served.
@@ -122,10 +125,8 @@ mod tests {
     async fn refusals_that_say_nothing_double_the_pause_and_one_herd_counts_once() {
         let throttle = Throttle::default();
         let now = Instant::now();
-        let pause = |throttle: &Throttle, now| {
-            (0..50).for_each(|_| throttle.refused(None, now));
-            throttle.state.lock().expect("no panic").until.expect("a pause").duration_since(now)
-        };
+        let pause =
+            |throttle: &Throttle, now| (0..50).map(|_| throttle.refused(None, now)).max().expect("a pause");
         assert_eq!(pause(&throttle, now), SECOND);
         assert_eq!(pause(&throttle, now + 2 * SECOND), 2 * SECOND);
         assert_eq!(pause(&throttle, now + 5 * SECOND), 4 * SECOND);

@@ -8,20 +8,23 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::address::AddressRules;
 use super::fault::{HttpFault, Word};
 use super::host::{is_loopback, literal};
-use super::network::{network_fault, not_allowed};
+use super::network::{network_fault, not_allowed, pause_of};
 use super::oauth::{self, ResourceMetadata, ServerMetadata, resource_metadata_urls, server_metadata_urls};
 
 /// Maximum size of a document, in bytes.
 const MAX_DOCUMENT: usize = 64 * 1024;
 /// Time for one request.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Time for one request for a token. A refresh token whose answer was not waited for may be used up, and using it again may
+/// cost the login.
+const TOKEN_LIMIT: Duration = Duration::from_secs(60);
 
 /// Client of the authorization servers of one remote server.
 pub(super) struct TokenClient {
@@ -116,11 +119,11 @@ impl TokenClient {
             let sent =
                 self.client.get(url.clone()).header(ACCEPT, "application/json").timeout(LIMIT).send().await;
             let response = sent.map_err(|error| of_the_way(&network_fault(&error), url))?;
-            if response.status().is_server_error() {
-                return Err(HttpFault::unseen(
-                    Word::ServerError,
-                    format!("got no token: {} answered HTTP {}", host(url), response.status().as_u16()),
-                ));
+            if response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS {
+                let what =
+                    format!("got no token: {} answered HTTP {}", host(url), response.status().as_u16());
+                let pause = pause_of(&response);
+                return Err(HttpFault { pause, ..HttpFault::unseen(Word::ServerError, what) });
             }
             if response.status().is_success()
                 && let Ok(document) = serde_json::from_slice(&self.body(response, url).await?)
@@ -180,9 +183,9 @@ impl TokenClient {
         }
         let request =
             request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form_text(&form));
-        let (status, body) = self.send(request, &url).await?;
+        let Answer { status, pause, body } = self.send(request.timeout(TOKEN_LIMIT), &url).await?;
         if !(200..300).contains(&status) {
-            return Err(refused(&server.issuer, status, &body));
+            return Err(HttpFault { pause, ..refused(&server.issuer, status, &body) });
         }
         let granted: Granted = serde_json::from_slice(&body)
             .map_err(|_| no_token(&server.issuer, "its answer has no access_token"))?;
@@ -203,7 +206,7 @@ impl TokenClient {
         let url =
             Url::parse(endpoint).map_err(|_| wrong("its registration endpoint is no address".to_owned()))?;
         let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(metadata);
-        let (status, body) = self.send(request, &url).await?;
+        let Answer { status, body, .. } = self.send(request.timeout(LIMIT), &url).await?;
         if !(200..300).contains(&status) {
             return Err(wrong(format!("{} answered HTTP {status} to the registration", host(&url))));
         }
@@ -211,12 +214,13 @@ impl TokenClient {
             .map_err(|_| wrong("the answer to the registration has no client_id".to_owned()))
     }
 
-    async fn send(&self, request: RequestBuilder, url: &Url) -> Result<(u16, Vec<u8>), HttpFault> {
+    async fn send(&self, request: RequestBuilder, url: &Url) -> Result<Answer, HttpFault> {
         self.check(url)?;
-        let sent = request.header(ACCEPT, "application/json").timeout(LIMIT).send().await;
+        let sent = request.header(ACCEPT, "application/json").send().await;
         let response = sent.map_err(|error| of_the_way(&network_fault(&error), url))?;
         let status = response.status().as_u16();
-        Ok((status, self.body(response, url).await?))
+        let pause = pause_of(&response);
+        Ok(Answer { status, pause, body: self.body(response, url).await? })
     }
 
     /// Checks an address that the server or its metadata named: no secret goes over plain HTTP to another machine, and the
@@ -250,6 +254,14 @@ impl TokenClient {
     }
 }
 
+/// An answer, read to its end.
+struct Answer {
+    status: u16,
+    /// Time that the server wants to be left alone; `None` if it does not say.
+    pause: Option<Duration>,
+    body: Vec<u8>,
+}
+
 /// A token that was granted.
 #[derive(Deserialize)]
 pub(super) struct Granted {
@@ -269,6 +281,11 @@ struct TokenError {
 }
 
 impl Granted {
+    /// Returns the end of the token, in seconds since 1970; `None` if it does not say.
+    pub(super) fn ends_at(&self, now: u64) -> Option<u64> {
+        self.expires_in.map(|life| now.saturating_add(life))
+    }
+
     /// Makes one of a token that was kept, with the seconds that it has left.
     pub(super) fn kept(access_token: String, expires_in: Option<u64>, scope: Option<String>) -> Granted {
         let (token_type, refresh_token) = ("Bearer".to_owned(), None);
@@ -291,7 +308,7 @@ fn refused(issuer: &str, status: u16, body: &[u8]) -> HttpFault {
     let said = if known { format!(" ({error})") } else { String::new() };
     let what = format!("got no token from {issuer}: it answered HTTP {status}{said}");
     if error == "invalid_grant" {
-        return HttpFault::unseen(Word::LoginRequired, format!("{what}: the login is not good any more"));
+        return HttpFault::unseen(Word::LoginOver, what);
     }
     let heals = status >= 500
         || status == 429
@@ -299,9 +316,11 @@ fn refused(issuer: &str, status: u16, body: &[u8]) -> HttpFault {
     HttpFault::unseen(if heals { Word::ServerError } else { Word::Unauthorized }, what)
 }
 
-/// Words a failure of the network on the way to a token. The request that needs it was not begun.
+/// Words a failure of the network on the way to a token. The request that needs it was not begun, and the server that it is
+/// for may be well.
 fn of_the_way(fault: &HttpFault, url: &Url) -> HttpFault {
-    HttpFault::unseen(fault.word, format!("got no token: {} {}", host(url), fault.sentence))
+    let word = if fault.word == Word::AddressNotAllowed { fault.word } else { Word::ServerError };
+    HttpFault::unseen(word, format!("got no token: {} {}", host(url), fault.sentence))
 }
 
 /// Writes a form (WHATWG URL, section 5.2).

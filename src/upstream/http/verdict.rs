@@ -64,8 +64,6 @@ pub(super) enum Refused {
     Fault(HttpFault),
 }
 
-/// Longest pause that is granted.
-const MAX_PAUSE: Duration = Duration::from_secs(3600);
 /// Maximum number of characters of a body that are told.
 const MAX_TOLD: usize = 200;
 
@@ -86,6 +84,8 @@ pub(super) fn refused(head: RefusedHead<'_>, body: &Bytes) -> Refused {
     match (said, head.status) {
         // These say something of the server, whatever else the body says.
         (_, 401 | 403 | 407 | 413 | 421 | 429) | (None, _) => Refused::Fault(fault(head, &text)),
+        // And so does this of a server that is being opened: it is no answer to what opens it (R21).
+        (Some(error), 500..) if head.era.is_none() => Refused::Fault(fault(head, &error.message)),
         (Some(error), _) => Refused::Said(error),
     }
 }
@@ -178,7 +178,7 @@ fn fault(head: RefusedHead<'_>, body: &str) -> HttpFault {
             HttpFault::unknown(Word::ServerError, format!("answered HTTP {status} to {method}{}", told(body)))
         }
     };
-    fault.pause = head.pause.map(|pause| pause.min(MAX_PAUSE));
+    fault.pause = head.pause;
     fault
 }
 

@@ -6,7 +6,7 @@ use super::{FAR, cause, echo, opened, tried, wait_seen};
 use crate::reloading::rewrite;
 use crate::support::canaries::Kind;
 use crate::support::gateway::{Gateway, TestGateway, with};
-use crate::support::scripted_http::{Gate, ScriptedHttp, Way, answered, tool};
+use crate::support::scripted_http::{Answer, Gate, ScriptedHttp, Way, answered, tool};
 use crate::support::{DEADLINE, wait_until};
 
 /// Applies a servers file with this one server.
@@ -22,7 +22,7 @@ async fn an_edit_of_the_address_switches_once_the_new_server_is_ready() {
     let gate = Gate::shut();
     let listed = json!({"tools": [tool("echo", json!({})), tool("slow", json!({}))],
         "resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
-    new.once("tools/list", crate::support::scripted_http::Answer::json(200, &answered(listed)).after(&gate));
+    new.once("tools/list", Answer::json(200, &answered(listed)).after(&gate));
     let calls = super::at_once(&gateway, "slow", 3).await;
     old.wait_count("tools/call", 3).await;
     define(&gateway, new.definition());
@@ -173,5 +173,41 @@ async fn a_remote_server_is_added_shown_and_changed_through_the_api() {
     }
     let audit = gateway.get("/v1/audit?action=server").await.expect(200).to_string();
     assert!(audit.contains(&second.url()) && audit.contains("X-Key"), "R68: {audit}");
+    gateway.stop().await;
+}
+
+/// Runs `mcpvisor add` for this daemon; returns the exit code, and what it wrote on stdout and stderr.
+async fn add(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_mcpvisor"))
+        .arg("add")
+        .args(arguments)
+        .args(["--url", &format!("http://{}", gateway.address()), "--key", gateway.key()])
+        .output()
+        .await
+        .expect("started");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (ended.status.code(), text(ended.stdout), text(ended.stderr))
+}
+
+#[tokio::test]
+async fn mcpvisor_add_gives_a_daemon_a_remote_server_and_says_how_it_is() {
+    let (good, closed) = (ScriptedHttp::start(Way::Modern).await, ScriptedHttp::start(Way::Modern).await);
+    closed.always("server/discover", Answer::empty(401));
+    let gateway = TestGateway::new().start().await;
+    let ready = add(&gateway, &[&good.url(), "--name", FAR, "-H", "X-Key: ${HOME:-x}"]).await;
+    assert_eq!(ready, (Some(0), "Added far.\nIt is ready, with 3 tools.\n".to_owned(), String::new()));
+    echo(&gateway, 1).await;
+    let (code, out, err) = add(&gateway, &[&closed.url(), "--name", "closed"]).await;
+    assert_eq!((code, out.as_str()), (Some(1), "Added closed.\n"), "{err}");
+    assert!(err.contains("it is stored, and not usable yet") && err.contains("wants credentials"), "{err}");
+    for (arguments, code, part) in [
+        ([&*closed.url(), "--name", FAR], 1, "already exists"),
+        ([&*closed.url(), "--type", "http"], 2, "suggests no name"),
+        (["ftp://host.example/x", "--name", "ftp"], 1, "must begin with http:// or https://"),
+    ] {
+        let told = add(&gateway, &arguments).await;
+        assert_eq!(told.0, Some(code), "{told:?}");
+        assert!(told.2.contains(part), "{told:?}");
+    }
     gateway.stop().await;
 }

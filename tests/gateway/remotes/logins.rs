@@ -262,7 +262,8 @@ async fn a_login_that_is_not_its_own_is_refused_and_one_that_is_over_is_asked_fo
         "{told}"
     );
     assert_eq!(told["error"]["details"]["phase"], "not_sent");
-    gateway.wait_state(FAR, "degraded").await;
+    let seen = gateway.wait_state(FAR, "unauthorized").await;
+    assert_eq!(seen["cause_code"], "login_required", "R12: {seen}");
     gateway.stop().await;
 }
 

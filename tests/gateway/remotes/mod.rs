@@ -6,6 +6,7 @@ mod answers;
 mod conversing;
 mod credentials;
 mod edits;
+mod encrypted;
 mod failures;
 pub(crate) mod logins;
 mod opening;
