@@ -57,7 +57,7 @@ mod tests {
             (json!({"cert": "/c.pem"}), "tls.key is required beside cert"),
             (json!({"ca": "ca.pem"}), "tls.ca must be the absolute path of a file in PEM"),
             (json!({"cas": "/c"}), "tls.cas is not a known setting; did you mean 'ca'?"),
-            (json!(true), "tls must be an object (found a boolean)"),
+            (json!(true), "tls must be an object (found true or false)"),
         ] {
             assert_eq!(read(value.clone()).1, [problem], "{value}");
         }

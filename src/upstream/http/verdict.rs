@@ -274,11 +274,16 @@ mod tests {
     #[test]
     fn an_error_in_the_body_decides_except_where_the_status_is_about_the_server() {
         let body = r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"no"}}"#;
-        for status in [400, 404, 406, 500, 503] {
+        for status in [400, 404, 406] {
             assert!(matches!(judge(status, false, body), Refused::Said(_)), "{status}");
         }
-        for status in [401, 403, 413, 421, 429] {
-            assert!(matches!(judge(status, false, body), Refused::Fault(_)), "{status}");
+        for status in [401, 403, 413, 421, 429, 500, 503] {
+            assert!(matches!(judge(status, false, body), Refused::Fault(_)), "{status}: it is being opened");
+        }
+        let open = |status| RefusedHead { era: Some(Era::Legacy), ..head(status, true) };
+        for status in [500, 503] {
+            let judged = refused(open(status), &Bytes::from(body));
+            assert!(matches!(judged, Refused::Said(_)), "{status}: it answers a call");
         }
     }
 
