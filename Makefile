@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short remotes remotes-day authorization browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway
+.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short remotes remotes-day authorization browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway bench-remotes
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -132,3 +132,7 @@ bench: ## Run all benches (minutes; leave the machine alone meanwhile)
 
 bench-gateway: ## Only the whole path of a call, next to its two baselines: BESIDE=path of another build of the daemon
 	$(if $(BESIDE),BENCH_BESIDE=$(abspath $(BESIDE))) cargo bench --locked --features bench --bench gateway
+
+bench-remotes: ## The whole path of a call to a remote server, next to a bare proxy; fails if a bar is broken: BESIDE= as above
+	$(if $(BESIDE),BENCH_BESIDE=$(abspath $(BESIDE))) cargo bench --locked --features bench --bench gateway -- \
+	  --variants remote,remote-mcp,remote-legacy,proxy --levels 64 --rounds 9 --bars

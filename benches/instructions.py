@@ -8,7 +8,8 @@ connections make 12,800 calls, every answer is checked, and what the daemon does
 repeat within half a hundredth for the same build, whatever else the machine does; what is compared has to be built with
 one profile. With KEEP=PATH in the environment, callgrind's file for the first DAEMON is kept as PATH-1, and so on. With ROUTES=v1,mcp,all each build is counted once for each of
 these: `/v1/mcp/invoke`, a modern `tools/call` on `/mcp/echo`, and the same on `/mcp`. With SERVERS=100 and TOOLS=20 there
-are as many of them, of which one is called.
+are as many of them, of which one is called. `remote`, `remote-mcp` and `remote-legacy` are the first two with a remote
+server and the first with one of the legacy era, and `proxy` is the bench's bare reverse proxy before the same server.
 
 Needs Debian 12's valgrind (3.19) and gcc. That valgrind does not know pidfd_open and pidfd_send_signal, which the
 daemon cannot do without, so a copy of it is told which known calls have the same arguments.
@@ -68,51 +69,83 @@ REQUESTS = {
     "v1": ("/v1/mcp/invoke", "", '{"tool":"echo","mcp_id":"echo","arguments":{"nonce":"%s"}}'),
     "mcp": ("/mcp/echo", MODERN % "echo", CALL % "echo"),
     "all": ("/mcp", MODERN % "echo__echo", CALL % "echo__echo"),
+    "proxy": ("/mcp", MODERN % "echo", CALL % "echo"),
 }
+REQUESTS |= {"remote": REQUESTS["v1"], "remote-mcp": REQUESTS["mcp"], "remote-legacy": REQUESTS["v1"]}
+
+
+def announced_address(process):
+    """Where a program says that it listens; what else it prints is read and dropped."""
+    for line in process.stdout:
+        if "http://127.0.0.1:" in line:
+            port = line.split("http://127.0.0.1:")[1]
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            return int("".join(c for c in port.split("/")[0].split()[0] if c.isdigit()))
+    return None
+
+
+class RemoteEcho:
+    """The bench's remote echo server, which ends with its standard input."""
+
+    def __init__(self, child, route):
+        mode = "--remote-echo-legacy" if route == "remote-legacy" else "--remote-echo"
+        self.process = subprocess.Popen(
+            [child, mode], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.url = f"http://127.0.0.1:{announced_address(self.process)}/mcp"
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(60)
 
 
 class Daemon:
-    """A daemon with one echo server, under `before` (a program and its options) and with `env` added."""
+    """A daemon with one echo server, or the bare proxy before it, under `before` (a program and its options) and with
+    `env` added."""
 
     def __init__(self, program, child, route, before=(), env=None):
         self.route = route
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mcpvisor-count-"))
+        is_remote = route.startswith("remote") or route == "proxy"
+        self.remote = RemoteEcho(child, route) if is_remote else None
+        if route == "proxy":
+            command = [child, "--baseline-proxy", self.remote.url]
+        else:
+            command = [program, *self.options(child)]
+        self.log = open(self.folder / "stderr", "w+b")
+        self.process = subprocess.Popen(
+            [str(part) for part in (*before, *command)],
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+        )
+        self.port = announced_address(self.process)
+        if self.port is None:
+            self.log.seek(0)
+            sys.exit(f"it did not say where it listens: {self.log.read().decode()[-2000:]}")
+        key = self.folder / "data/owner.key"
+        self.key = key.read_text().strip() if key.exists() else "none"
+
+    def options(self, child):
         servers, config = self.folder / "servers.json", self.folder / "mcpvisor.toml"
         definition = {"command": child, "args": ["--echo-child", "--tools", os.environ.get("TOOLS", "1")]}
+        if self.remote:
+            definition = {"url": self.remote.url}
         further = {f"server{number}": definition for number in range(1, int(os.environ.get("SERVERS", "1")))}
         servers.write_text(json.dumps({"mcpServers": {"echo": definition, **further}}))
         config.write_text(
             '[organization]\nplan = "bench"\n[plans.bench]\nrequests_per_second = 1000000\n'
             "monthly_requests = 1000000000000\n[limits]\ncalls_per_key = 100000\n"
         )
-        data = self.folder / "data"
-        command = [*before, program, "serve", "--host", "127.0.0.1", "--port", "0", "--data-dir", data]
-        command += ["--servers", servers, "--config", config]
-        self.log = open(self.folder / "stderr", "w+b")
-        self.process = subprocess.Popen(
-            [str(part) for part in command],
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True,
-        )
-        self.port = self.announced_port()
-        self.key = (data / "owner.key").read_text().strip()
-
-    def announced_port(self):
-        for line in self.process.stdout:
-            if "http://127.0.0.1:" in line:
-                port = line.split("http://127.0.0.1:")[1]
-                threading.Thread(target=self.process.stdout.read, daemon=True).start()
-                return int("".join(c for c in port.split("/")[0].split()[0] if c.isdigit()))
-        self.log.seek(0)
-        sys.exit(f"it did not say where it listens: {self.log.read().decode()[-2000:]}")
+        place = ["--host", "127.0.0.1", "--port", "0", "--data-dir", self.folder / "data"]
+        return ["serve", *place, "--servers", servers, "--config", config]
 
     def wait_until_ready(self):
         deadline = time.monotonic() + 240
         while True:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz"):
-                    self.load(1, 1)
-                return
+                if self.route != "proxy":
+                    urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz").close()
+                return self.load(1, 1)
             except (AssertionError, OSError):
                 if time.monotonic() > deadline:
                     raise
@@ -158,12 +191,17 @@ class Daemon:
         return self
 
     def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
+        # The daemon ends by the signal, the proxy with its standard input.
+        self.process.stdin.close()
+        if self.route != "proxy":
+            self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(60)
         finally:
             self.process.kill()
             self.log.close()
+            if self.remote:
+                self.remote.end()
             shutil.rmtree(self.folder)
 
 

@@ -1,6 +1,7 @@
 //! The MCP server behind every variant: newline-delimited JSON-RPC on stdio, one tool `echo`
 //! that gives back its `nonce`. It spends as little as a correct server can, and the same for
-//! every variant: all requests that one read brought are answered with one write.
+//! every variant: all requests that one read brought are answered with one write. What it answers
+//! is what the remote one answers (`remote_echo.rs`).
 
 use std::io::{Read, Write};
 
@@ -30,8 +31,17 @@ struct EchoArguments<'a> {
     nonce: &'a str,
 }
 
+/// What the server has and how it speaks.
+#[derive(Clone, Copy)]
+pub(crate) struct Offer {
+    pub(crate) tools: usize,
+    /// Whether it is of 2026-07-28, and answers `server/discover`.
+    pub(crate) modern: bool,
+}
+
 /// Serves until stdin ends, with so many tools.
 pub(crate) fn run(tools: usize) -> Result<()> {
+    let offer = Offer { tools, modern: false };
     let mut stdin = std::io::stdin().lock();
     let mut stdout = std::io::stdout().lock();
     let mut input = Vec::with_capacity(2 * READ_SIZE);
@@ -45,7 +55,9 @@ pub(crate) fn run(tools: usize) -> Result<()> {
         input.extend_from_slice(chunk.get(..count).unwrap_or_default());
         let Some(end) = memchr::memrchr(b'\n', &input) else { continue };
         for line in input.get(..end).unwrap_or_default().split(|byte| *byte == b'\n') {
-            answer(line, tools, &mut output)?;
+            if answer(line, offer, &mut output)? {
+                output.push(b'\n');
+            }
         }
         input.drain(..=end);
         // Stdout keeps complete lines itself; these are all complete.
@@ -54,10 +66,12 @@ pub(crate) fn run(tools: usize) -> Result<()> {
     }
 }
 
-fn answer(line: &[u8], tools: usize, output: &mut Vec<u8>) -> Result<()> {
-    let message: Message<'_> = serde_json::from_slice(line).context("a line that is no JSON-RPC message")?;
-    let (Some(id), Some(method)) = (message.id, message.method) else { return Ok(()) };
+/// Appends the answer to a message. Returns `false` where none is due, to a notification.
+pub(crate) fn answer(message: &[u8], offer: Offer, output: &mut Vec<u8>) -> Result<bool> {
+    let message: Message<'_> = serde_json::from_slice(message).context("no JSON-RPC message")?;
+    let (Some(id), Some(method)) = (message.id, message.method) else { return Ok(false) };
     let id = id.get();
+    let complete = if offer.modern { r#""resultType":"complete","# } else { "" };
     match method {
         "tools/call" => {
             let params = message.params.context("tools/call without params")?;
@@ -66,27 +80,36 @@ fn answer(line: &[u8], tools: usize, output: &mut Vec<u8>) -> Result<()> {
             let nonce = params.arguments.nonce;
             write!(
                 output,
-                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"{nonce}"}}],"isError":false}}}}"#
+                r#"{{"jsonrpc":"2.0","id":{id},"result":{{{complete}"content":[{{"type":"text","text":"{nonce}"}}],"isError":false}}}}"#
             )?;
         }
-        "initialize" => write!(
+        "server/discover" if offer.modern => write!(
+            output,
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{{complete}"supportedVersions":["2026-07-28"],"capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"bench-echo","version":"1"}},"ttlMs":0,"cacheScope":"private"}}}}"#
+        )?,
+        "initialize" if !offer.modern => write!(
             output,
             r#"{{"jsonrpc":"2.0","id":{id},"result":{{"protocolVersion":"2025-11-25","capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"bench-echo","version":"1"}}}}}}"#
         )?,
-        "tools/list" => write_list(id, tools, output)?,
-        "ping" => write!(output, r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#)?,
+        "tools/list" => write_list(id, offer, output)?,
+        "ping" => write!(
+            output,
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{{}}}}}"#,
+            complete.trim_end_matches(',')
+        )?,
         _ => write!(
             output,
             r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":"Method not found"}}}}"#
         )?,
     }
-    output.push(b'\n');
-    Ok(())
+    Ok(true)
 }
 
-fn write_list(id: &str, tools: usize, output: &mut Vec<u8>) -> Result<()> {
-    write!(output, r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":["#)?;
-    for number in 0..tools {
+fn write_list(id: &str, offer: Offer, output: &mut Vec<u8>) -> Result<()> {
+    let complete =
+        if offer.modern { r#""resultType":"complete","ttlMs":0,"cacheScope":"private","# } else { "" };
+    write!(output, r#"{{"jsonrpc":"2.0","id":{id},"result":{{{complete}"tools":["#)?;
+    for number in 0..offer.tools {
         let (comma, name) = match number {
             0 => ("", "echo".to_owned()),
             _ => (",", format!("tool_{number}")),

@@ -9,17 +9,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use hyper::Uri;
 use memchr::memmem;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::options::Kind;
+use crate::options::{Kind, PeerOptions};
+use crate::upstream;
 
 /// The path that every variant answers.
 pub(crate) const PATH: &str = "/v1/mcp/invoke";
 
 const NONCE_LENGTH: usize = 16;
+/// Stands for the id of a call where the calls of all connections are of one session; each connection has one of its own.
+const ID: &str = "id-of-a-connection";
 const ANSWER_LIMIT: usize = 64 * 1024;
 /// An answer that has not come this long after the end of a turn never comes.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -47,14 +51,39 @@ impl Target {
     /// Describes the calls of a variant.
     pub(crate) fn new(address: SocketAddr, key: Option<&str>, kind: Kind) -> Target {
         let authorization = key.map_or(String::new(), |key| format!("authorization: Bearer {key}\r\n"));
-        let (path, headers, before, after) = match kind {
-            Kind::Modern => modern("/mcp/echo", "echo"),
+        let shape = match kind {
+            Kind::Modern | Kind::RemoteMcp => modern("/mcp/echo", "echo"),
+            Kind::Proxy => modern(upstream::PATH, "echo"),
             Kind::Aggregate => modern("/mcp", "echo__echo"),
             _ => {
                 let before = r#"{"mcp_id":"echo","tool":"echo","arguments":{"nonce":""#;
                 (PATH, String::new(), before.to_owned(), r#""}}"#)
             }
         };
+        // Another build may be from before there was such a thing.
+        let waits = kind.is_daemon() && !kind.is_beside();
+        Target::of_shape(address, &authorization, shape, kind != Kind::Constant, waits)
+    }
+
+    /// Describes the calls of another gateway.
+    pub(crate) fn of_peer(address: SocketAddr, peer: &PeerOptions) -> Target {
+        let path = peer.peer_url.as_ref().map_or("/", Uri::path);
+        let headers: String = peer.peer_header.iter().map(|header| format!("{header}\r\n")).collect();
+        let headers = format!("accept: application/json, text/event-stream\r\n{headers}");
+        let tool = &peer.peer_tool;
+        let before = format!(
+            r#"{{"jsonrpc":"2.0","id":"{ID}","method":"tools/call","params":{{"name":"{tool}","arguments":{{"nonce":""#
+        );
+        Target::of_shape(address, "", (path, headers, before, r#""}}}"#), true, false)
+    }
+
+    fn of_shape(
+        address: SocketAddr,
+        authorization: &str,
+        (path, headers, before, after): Shape<'_>,
+        echoes: bool,
+        waits: bool,
+    ) -> Target {
         let length = before.len() + NONCE_LENGTH + after.len();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {address}\r\n{authorization}{headers}content-type: application/json\r\n\
@@ -62,15 +91,14 @@ impl Target {
         );
         let nonce_at = head.len();
         let bytes = format!("{head}{:0NONCE_LENGTH$}{after}", 0).into_bytes();
-        let echoes = kind != Kind::Constant;
-        // Another build may be from before there was such a thing.
-        let waits = kind.is_daemon() && kind != Kind::Beside;
         Target { address, request: Arc::new(Request { bytes, nonce_at, echoes }), waits }
     }
 }
 
-/// Returns the path of a modern call, its headers, and its body before and after the nonce.
-fn modern(path: &'static str, tool: &str) -> (&'static str, String, String, &'static str) {
+/// The path of a call, its headers, and its body before and after the nonce.
+type Shape<'a> = (&'a str, String, String, &'static str);
+
+fn modern(path: &'static str, tool: &str) -> Shape<'static> {
     let headers = format!(
         "accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\n\
          mcp-method: tools/call\r\nmcp-name: {tool}\r\n"
@@ -188,7 +216,12 @@ impl Connection {
         let stream = connecting.await.context("connecting takes too long")?.context("connecting")?;
         stream.set_nodelay(true)?;
         let request = target.request.clone();
-        let outgoing = request.bytes.clone();
+        let mut outgoing = request.bytes.clone();
+        if let Some(id_at) = memmem::find(&outgoing, ID.as_bytes()) {
+            let own = &mut outgoing[id_at..id_at + ID.len()];
+            own.fill(b'x');
+            own[..NONCE_LENGTH].copy_from_slice(&fresh_nonce());
+        }
         Ok(Connection { stream, request, outgoing, incoming: vec![0; ANSWER_LIMIT] })
     }
 
@@ -234,11 +267,17 @@ impl Connection {
         let body_at = loop {
             filled += self.receive(filled).await?;
             let received = self.incoming.get(..filled).unwrap_or_default();
-            if let Some((body_at, length)) = head_of(received)? {
-                ensure!(filled <= body_at + length, "more bytes than one answer: {}", shown(received));
-                if filled == body_at + length {
-                    break body_at;
+            match head_of(received)? {
+                None => {}
+                Some((body_at, Some(length))) => {
+                    ensure!(filled <= body_at + length, "more bytes than one answer: {}", shown(received));
+                    if filled == body_at + length {
+                        break body_at;
+                    }
                 }
+                // In chunks, of which the last is empty. No answer has that text in it.
+                Some((body_at, None)) if received.ends_with(b"\r\n0\r\n\r\n") => break body_at,
+                Some((_, None)) => {}
             }
         };
         let received = self.incoming.get(..filled).unwrap_or_default();
@@ -285,23 +324,30 @@ fn fresh_nonce() -> [u8; NONCE_LENGTH] {
     nonce
 }
 
-/// Where the body starts and how long it is, once the whole head is there.
-fn head_of(received: &[u8]) -> Result<Option<(usize, usize)>> {
+/// Where the body starts and how long it is, once the whole head is there; no length of one that comes in chunks.
+fn head_of(received: &[u8]) -> Result<Option<(usize, Option<usize>)>> {
     let Some(end) = memmem::find(received, b"\r\n\r\n") else { return Ok(None) };
     let head = received.get(..end).unwrap_or_default();
-    let length = memchr::memchr_iter(b'\n', head).find_map(|newline| {
-        let line = head.get(newline + 1..)?;
-        let name = line.get(..CONTENT_LENGTH.len())?;
-        name.eq_ignore_ascii_case(CONTENT_LENGTH).then(|| line.get(CONTENT_LENGTH.len()..))?
-    });
+    let value = |wanted: &[u8]| {
+        memchr::memchr_iter(b'\n', head).find_map(|newline| {
+            let line = head.get(newline + 1..)?;
+            let name = line.get(..wanted.len())?;
+            name.eq_ignore_ascii_case(wanted).then(|| line.get(wanted.len()..))?
+        })
+    };
+    let length = value(CONTENT_LENGTH);
+    if length.is_none() && value(CHUNKED).is_some() {
+        return Ok(Some((end + 4, None)));
+    }
     let length = length.with_context(|| format!("an answer without content-length: {}", shown(received)))?;
     let digits = length.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let digits = std::str::from_utf8(digits).context("a content-length that is no text")?;
     let length = digits.trim().parse().context("a content-length that is no number")?;
-    Ok(Some((end + 4, length)))
+    Ok(Some((end + 4, Some(length))))
 }
 
 const CONTENT_LENGTH: &[u8] = b"content-length:";
+const CHUNKED: &[u8] = b"transfer-encoding: chunked";
 
 fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.get(..bytes.len().min(600)).unwrap_or_default()).into_owned()

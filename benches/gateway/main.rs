@@ -1,4 +1,4 @@
-//! The whole path of a call, client to child and back, next to two baselines in the same run.
+//! The whole path of a call, client to server and back, next to its baselines in the same run.
 //!
 //! * `gateway`: the release daemon as it is shipped, `POST /v1/mcp/invoke` with a key.
 //! * `pipe`: the least program that still does it right: HTTP in, one JSON-RPC frame to the same
@@ -7,11 +7,14 @@
 //! * `constant`: the same HTTP stack with a constant answer, no child at all.
 //! * `modern`, `aggregate`, when asked for: the daemon as an MCP client of 2026-07-28 calls it, at the endpoint of
 //!   one server, and at that of all of 100 servers with 2,000 tools.
+//! * `remote`, `remote-mcp`, `remote-legacy`, when asked for: the daemon before a remote server, called in `/v1` and by a
+//!   modern client, and before one of the legacy era. Their baseline is `proxy`, a bare reverse proxy.
 //!
 //! Each is a process of its own, so CPU time and memory are read per process. One load generator
-//! drives all three by turns, checks every answer and fails the run on a wrong one. The method
+//! drives all of them by turns, checks every answer and fails the run on a wrong one. The method
 //! and how to read the table: `docs/performance.md`.
 
+mod bars;
 mod call_accounting;
 mod constant;
 mod echo_child;
@@ -19,13 +22,16 @@ mod load;
 mod options;
 mod pipe;
 mod process;
+mod proxy;
+mod remote_echo;
 mod report;
+mod upstream;
 mod variant;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use load::Load;
@@ -43,6 +49,12 @@ fn main() -> ExitCode {
         Mode::EchoChild => echo_child::run(options.tools),
         Mode::BaselineConstant => single_threaded().and_then(|runtime| runtime.block_on(constant::serve())),
         Mode::BaselinePipe => single_threaded().and_then(|runtime| runtime.block_on(pipe::serve())),
+        Mode::BaselineProxy(upstream) => {
+            single_threaded().and_then(|runtime| runtime.block_on(proxy::serve(upstream)))
+        }
+        Mode::RemoteEcho(modern) => {
+            single_threaded().and_then(|runtime| runtime.block_on(remote_echo::serve(modern)))
+        }
         Mode::Measure => single_threaded().and_then(|runtime| runtime.block_on(measure(&options))),
     };
     match outcome {
@@ -62,8 +74,7 @@ fn single_threaded() -> Result<tokio::runtime::Runtime> {
 async fn measure(options: &Options) -> Result<()> {
     let mut running = Vec::new();
     for kind in options.variants() {
-        let beside = options.beside.as_deref();
-        running.push(Running::start(kind, beside).with_context(|| format!("starting {}", kind.name()))?);
+        running.push(Running::start(kind, options).with_context(|| format!("starting {}", kind.name()))?);
     }
     for variant in &running {
         load::wait_until_ready(variant.target(), READY_WITHIN)
@@ -79,8 +90,16 @@ async fn measure(options: &Options) -> Result<()> {
     }
     report::print_table(&levels, options.markdown);
     report::print_call_accounting(&levels);
+    let bars = bars::print(&levels);
     for variant in running {
         variant.stop()?;
+    }
+    if options.bars {
+        ensure!(
+            bars.measured > 0,
+            "no bar was measured: that takes proxy and a remote variant, 64 in flight"
+        );
+        ensure!(bars.broken == 0, "{} of {} bars do not hold", bars.broken, bars.measured);
     }
     Ok(())
 }
@@ -100,7 +119,7 @@ async fn measure_level(options: &Options, running: &[Running], in_flight: usize)
         }
     }
     for (turn, variant) in running.iter().enumerate() {
-        level.set_memory(turn, process::memory(variant.pid())?);
+        level.set_memory(turn, process::memory(variant.pids())?);
     }
     Ok(level)
 }
@@ -108,10 +127,11 @@ async fn measure_level(options: &Options, running: &[Running], in_flight: usize)
 async fn measure_turn(options: &Options, variant: &Running, in_flight: usize) -> Result<Round> {
     let load = Load::start(variant.target(), in_flight, options.warm_up(), options.window()).await?;
     tokio::time::sleep_until(load.measured_from()).await;
-    let before = (Usage::of(variant.pid())?, Usage::of(std::process::id())?);
+    let own = [std::process::id()];
+    let before = (Usage::of(variant.pids())?, Usage::of(&own)?);
     tokio::time::sleep_until(load.measured_until()).await;
-    let cpu = Usage::of(variant.pid())?.since(&before.0);
-    let client_cpu = Usage::of(std::process::id())?.since(&before.1);
+    let cpu = Usage::of(variant.pids())?.since(&before.0);
+    let client_cpu = Usage::of(&own)?.since(&before.1);
     let answers = load.finish().await.with_context(|| variant.complain("answers are wrong or missing"))?;
     Ok(Round { answers, window: options.window(), cpu, client_cpu })
 }

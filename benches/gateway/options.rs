@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
+use hyper::Uri;
 
 /// Which program answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,6 +18,19 @@ pub(crate) enum Kind {
     Modern,
     /// The daemon with 100 servers and 2,000 tools, called by a modern MCP client at the endpoint of all.
     Aggregate,
+    /// The daemon with a remote server of 2026-07-28.
+    Remote,
+    /// The same of the daemon that `--beside` names.
+    #[value(skip)]
+    RemoteBeside,
+    /// The daemon with a remote server, called by a modern MCP client at the endpoint of that server.
+    RemoteMcp,
+    /// The daemon with a remote server of 2025-11-25 that has sessions.
+    RemoteLegacy,
+    /// A bare reverse proxy before the same remote server.
+    Proxy,
+    /// Another gateway before such a server, which `--peer-url` and its neighbours describe and which runs already.
+    Peer,
     /// HTTP to one child and back, nothing else.
     Pipe,
     /// The HTTP stack with a constant answer.
@@ -30,6 +44,12 @@ impl Kind {
             Kind::Beside => "beside",
             Kind::Modern => "modern",
             Kind::Aggregate => "aggregate",
+            Kind::Remote => "remote",
+            Kind::RemoteBeside => "remote-beside",
+            Kind::RemoteMcp => "remote-mcp",
+            Kind::RemoteLegacy => "remote-legacy",
+            Kind::Proxy => "proxy",
+            Kind::Peer => "peer",
             Kind::Pipe => "pipe",
             Kind::Constant => "constant",
         }
@@ -37,7 +57,30 @@ impl Kind {
 
     /// Reports whether it is a daemon, with a key and servers.
     pub(crate) fn is_daemon(self) -> bool {
-        !matches!(self, Kind::Pipe | Kind::Constant)
+        !matches!(self, Kind::Pipe | Kind::Constant | Kind::Proxy | Kind::Peer)
+    }
+
+    /// Reports whether it is another build of the daemon.
+    pub(crate) fn is_beside(self) -> bool {
+        matches!(self, Kind::Beside | Kind::RemoteBeside)
+    }
+
+    /// Reports whether the echo server is a remote one.
+    pub(crate) fn is_remote(self) -> bool {
+        matches!(
+            self,
+            Kind::Remote
+                | Kind::RemoteBeside
+                | Kind::RemoteMcp
+                | Kind::RemoteLegacy
+                | Kind::Proxy
+                | Kind::Peer
+        )
+    }
+
+    /// What its rate is told as a share of.
+    pub(crate) fn baseline(self) -> Kind {
+        if self.is_remote() { Kind::Proxy } else { Kind::Pipe }
     }
 }
 
@@ -47,9 +90,12 @@ pub(crate) enum Mode {
     EchoChild,
     BaselineConstant,
     BaselinePipe,
+    BaselineProxy(Uri),
+    /// A remote echo server, of 2026-07-28 or not.
+    RemoteEcho(bool),
 }
 
-/// Calls through the daemon next to two baselines.
+/// Calls through the daemon next to its baselines.
 #[derive(Debug, Parser)]
 pub(crate) struct Options {
     /// Seconds measured per turn (after the warm-up)
@@ -88,6 +134,35 @@ pub(crate) struct Options {
     baseline_constant: bool,
     #[arg(long, hide = true)]
     baseline_pipe: bool,
+    /// Where the bare proxy passes everything on to
+    #[arg(long, hide = true)]
+    baseline_proxy: Option<Uri>,
+    #[arg(long, hide = true)]
+    remote_echo: bool,
+    #[arg(long, hide = true)]
+    remote_echo_legacy: bool,
+    #[command(flatten)]
+    pub(crate) peer: PeerOptions,
+    /// Fail if a remote server's call does not hold its bars: rate and CPU time against the bare proxy's
+    #[arg(long)]
+    pub(crate) bars: bool,
+}
+
+/// Another gateway with the same remote server behind it, for the variant `peer`: it is called with `tools/call` of 2025-11-25.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PeerOptions {
+    /// Its address, with the path: `http://127.0.0.1:PORT/PATH`
+    #[arg(long, requires = "peer_pids")]
+    pub(crate) peer_url: Option<Uri>,
+    /// A header of each call, `name: value`; may be repeated
+    #[arg(long)]
+    pub(crate) peer_header: Vec<String>,
+    /// What it calls the tool
+    #[arg(long, default_value = "echo")]
+    pub(crate) peer_tool: String,
+    /// Its processes, a list
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) peer_pids: Vec<u32>,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -112,6 +187,10 @@ impl Options {
             Mode::BaselineConstant
         } else if self.baseline_pipe {
             Mode::BaselinePipe
+        } else if let Some(upstream) = &self.baseline_proxy {
+            Mode::BaselineProxy(upstream.clone())
+        } else if self.remote_echo || self.remote_echo_legacy {
+            Mode::RemoteEcho(!self.remote_echo_legacy)
         } else {
             Mode::Measure
         }
@@ -121,8 +200,11 @@ impl Options {
     pub(crate) fn variants(&self) -> Vec<Kind> {
         let mut variants = self.variants.clone();
         if self.beside.is_some() {
-            let after = variants.iter().position(|kind| *kind == Kind::Gateway).map_or(0, |at| at + 1);
-            variants.insert(after, Kind::Beside);
+            for (own, other) in [(Kind::Gateway, Kind::Beside), (Kind::Remote, Kind::RemoteBeside)] {
+                if let Some(at) = variants.iter().position(|kind| *kind == own) {
+                    variants.insert(at + 1, other);
+                }
+            }
         }
         variants
     }

@@ -37,10 +37,14 @@ pub(crate) async fn until_stdin_ends() {
 pub(crate) struct Usage(Duration);
 
 impl Usage {
-    pub(crate) fn of(pid: u32) -> Result<Usage> {
-        let path = format!("/proc/{pid}/stat");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        parse_cpu(&text).map(Usage).with_context(|| format!("{path} has no CPU times"))
+    /// That of all these processes together.
+    pub(crate) fn of(pids: &[u32]) -> Result<Usage> {
+        let each = pids.iter().map(|pid| {
+            let path = format!("/proc/{pid}/stat");
+            let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+            parse_cpu(&text).with_context(|| format!("{path} has no CPU times"))
+        });
+        each.sum::<Result<Duration>>().map(Usage)
     }
 
     pub(crate) fn since(&self, earlier: &Usage) -> Duration {
@@ -73,7 +77,18 @@ pub(crate) struct Memory {
     pub(crate) peak: u32,
 }
 
-pub(crate) fn memory(pid: u32) -> Result<Memory> {
+/// That of all these processes together.
+pub(crate) fn memory(pids: &[u32]) -> Result<Memory> {
+    let mut whole = Memory::default();
+    for pid in pids {
+        let one = memory_of(*pid)?;
+        whole.resident += one.resident;
+        whole.peak += one.peak;
+    }
+    Ok(whole)
+}
+
+fn memory_of(pid: u32) -> Result<Memory> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     let field = |name: &str| -> Option<u32> {

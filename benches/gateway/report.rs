@@ -86,25 +86,37 @@ impl Level {
         Some(format!("{level} in flight: {toll:.2} of {whole:.1} µs, {share:.1} %"))
     }
 
-    /// The CPU time for a call of one variant against that of another in the same round; none without both.
-    fn against(&self, kind: Kind, base: Kind) -> Option<String> {
-        let of = |kind| self.series.iter().find(|series| series.kind == kind);
-        let (series, base) = (of(kind)?, of(base)?);
-        let mut ratios: Vec<f64> =
-            series.costs.iter().zip(&base.costs).map(|(cost, base)| cost / base).collect();
-        let (kind, base) = (series.kind.name(), base.kind.name());
-        Some(format!("{} in flight: {kind} against {base}: {}", self.in_flight, spread(&mut ratios)))
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
-    /// Of each round the rate against that of `pipe` in the same round; none without `pipe`.
-    fn ratios(&self, series: &Series) -> Option<Vec<f64>> {
-        let pipe = self.series.iter().find(|other| other.kind == Kind::Pipe)?;
-        Some(series.rates.iter().zip(&pipe.rates).map(|(rate, base)| rate / base).collect())
+    fn pair(&self, kind: Kind, base: Kind) -> Option<(&Series, &Series)> {
+        let of = |kind| self.series.iter().find(|series| series.kind == kind);
+        Some((of(kind)?, of(base)?))
+    }
+
+    /// The CPU time for a call of one variant against that of another, of each round; none without both.
+    pub(crate) fn cpu_ratios(&self, kind: Kind, base: Kind) -> Option<Vec<f64>> {
+        let (series, base) = self.pair(kind, base)?;
+        Some(series.costs.iter().zip(&base.costs).map(|(cost, base)| cost / base).collect())
+    }
+
+    /// The rate of one variant against that of another, of each round; none without both.
+    pub(crate) fn rate_ratios(&self, kind: Kind, base: Kind) -> Option<Vec<f64>> {
+        let (series, base) = self.pair(kind, base)?;
+        Some(series.rates.iter().zip(&base.rates).map(|(rate, base)| rate / base).collect())
+    }
+
+    fn against(&self, kind: Kind, base: Kind) -> Option<String> {
+        let mut ratios = self.cpu_ratios(kind, base)?;
+        let (kind, base) = (kind.name(), base.name());
+        Some(format!("{} in flight: {kind} against {base}: {}", self.in_flight, spread(&mut ratios)))
     }
 
     fn rows(&self) -> impl Iterator<Item = [String; COLUMNS.len()]> {
         self.series.iter().map(|series| {
-            let ratio = self.ratios(series).map_or("-".to_owned(), |mut ratios| spread(&mut ratios));
+            let ratios = self.rate_ratios(series.kind, series.kind.baseline());
+            let ratio = ratios.map_or("-".to_owned(), |mut ratios| spread(&mut ratios));
             let mut latencies = series.latencies.clone();
             latencies.sort_unstable();
             let per_call = |cpu: Duration| format!("{:.1}", cpu.as_secs_f64() * 1e6 / series.calls as f64);
@@ -128,7 +140,7 @@ const COLUMNS: [&str; 10] = [
     "in flight",
     "variant",
     "calls/s",
-    "of pipe (least-most)",
+    "of baseline (least-most)",
     "CPU µs/call",
     "client µs",
     "p50 µs",
@@ -138,7 +150,7 @@ const COLUMNS: [&str; 10] = [
 ];
 
 /// The middle value, or the mean of the two; sorts what it is given.
-fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
     let upper = values.get(middle).copied().unwrap_or(f64::NAN);
@@ -172,10 +184,20 @@ fn mebibytes(kibibytes: u32) -> String {
 
 /// What of the daemon's CPU time for a call is for who makes it.
 pub(crate) fn print_call_accounting(levels: &[Level]) {
-    println!("authentication, limits and usage, of the gateway's CPU for a call:");
-    levels.iter().filter_map(Level::toll).for_each(|toll| println!("  {toll}"));
-    const PAIRS: [(Kind, Kind); 3] =
-        [(Kind::Gateway, Kind::Beside), (Kind::Modern, Kind::Gateway), (Kind::Aggregate, Kind::Gateway)];
+    let tolls: Vec<String> = levels.iter().filter_map(Level::toll).collect();
+    if !tolls.is_empty() {
+        println!("authentication, limits and usage, of the gateway's CPU for a call:");
+        tolls.iter().for_each(|toll| println!("  {toll}"));
+    }
+    const PAIRS: [(Kind, Kind); 7] = [
+        (Kind::Gateway, Kind::Beside),
+        (Kind::Modern, Kind::Gateway),
+        (Kind::Aggregate, Kind::Gateway),
+        (Kind::Remote, Kind::Proxy),
+        (Kind::RemoteMcp, Kind::Proxy),
+        (Kind::RemoteLegacy, Kind::Proxy),
+        (Kind::Remote, Kind::RemoteBeside),
+    ];
     let all = levels.iter().flat_map(|level| PAIRS.map(|(kind, base)| level.against(kind, base)));
     let against: Vec<String> = all.flatten().collect();
     if !against.is_empty() {

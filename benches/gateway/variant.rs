@@ -16,7 +16,8 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::load::Target;
-use crate::options::Kind;
+use crate::options::{Kind, Options, PeerOptions};
+use crate::upstream::Upstream;
 
 const ANNOUNCED_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
@@ -26,22 +27,26 @@ const STDERR_LINES: usize = 20;
 /// One variant's process. Dropped without `stop`, it is killed.
 pub(crate) struct Running {
     kind: Kind,
-    process: Child,
+    /// None of a peer, which somebody else has started.
+    process: Option<Child>,
+    pids: Vec<u32>,
+    /// The remote server that it stands before.
+    _upstream: Option<Upstream>,
     target: Target,
     directory: TempDir,
 }
 
 impl Running {
     /// Starts the program and waits until it says where it listens.
-    pub(crate) fn start(kind: Kind, beside: Option<&Path>) -> Result<Running> {
+    pub(crate) fn start(kind: Kind, options: &Options) -> Result<Running> {
         let directory = tempfile::tempdir().context("making a directory")?;
-        let mut command = match kind {
-            Kind::Gateway | Kind::Modern => gateway(directory.path(), own_daemon(), ONE_SERVER)?,
-            Kind::Aggregate => gateway(directory.path(), own_daemon(), MANY_SERVERS)?,
-            Kind::Beside => gateway(directory.path(), beside.context("no other daemon")?, ONE_SERVER)?,
-            Kind::Pipe => baseline("--baseline-pipe")?,
-            Kind::Constant => baseline("--baseline-constant")?,
-        };
+        if kind == Kind::Peer {
+            return Running::peer(&options.peer, directory);
+        }
+        let beside = options.beside.as_deref();
+        let upstream = Upstream::start(kind, directory.path())?;
+        let url = upstream.as_ref().map(Upstream::url);
+        let mut command = command(kind, url.as_deref(), beside, directory.path())?;
         let stderr = File::create(stderr_path(directory.path())).context("making a file for stderr")?;
         let mut process = command
             .stdout(Stdio::piped())
@@ -50,7 +55,10 @@ impl Running {
             .with_context(|| format!("running {command:?}"))?;
         let stdout = process.stdout.take();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut running = Running { kind, process, target: Target::new(nowhere, None, kind), directory };
+        let target = Target::new(nowhere, None, kind);
+        let pids = vec![process.id()];
+        let mut running =
+            Running { kind, process: Some(process), pids, _upstream: upstream, target, directory };
         let address = stdout
             .context("no stdout")
             .and_then(announced_address)
@@ -64,8 +72,17 @@ impl Running {
         self.kind
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.id()
+    fn peer(peer: &PeerOptions, directory: TempDir) -> Result<Running> {
+        let url = peer.peer_url.as_ref().context("the variant peer needs --peer-url")?;
+        let authority = url.authority().context("--peer-url has no host")?.as_str();
+        let address = authority.parse().context("--peer-url needs a host and a port as numbers")?;
+        let (target, pids) = (Target::of_peer(address, peer), peer.peer_pids.clone());
+        Ok(Running { kind: Kind::Peer, process: None, pids, _upstream: None, target, directory })
+    }
+
+    /// The processes that are measured.
+    pub(crate) fn pids(&self) -> &[u32] {
+        &self.pids
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -82,16 +99,20 @@ impl Running {
 
     /// Ends the program as its operator would and fails if it does not end, or not well.
     pub(crate) fn stop(mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
         match self.kind.is_daemon() {
-            true => kill(Pid::from_raw(i32::try_from(self.pid())?), Signal::SIGTERM)?,
-            false => drop(self.process.stdin.take()),
+            true => kill(Pid::from_raw(i32::try_from(process.id())?), Signal::SIGTERM)?,
+            false => drop(process.stdin.take()),
         }
         let deadline = Instant::now() + STOPPED_WITHIN;
         loop {
-            match self.process.try_wait()? {
+            match process.try_wait()? {
                 Some(status) if status.success() => return Ok(()),
                 Some(status) => bail!(self.complain(&format!("it ended with {status}"))),
-                None if Instant::now() > deadline => bail!(self.complain("it did not end when asked to")),
+                None if Instant::now() > deadline => {
+                    self.process = Some(process);
+                    bail!(self.complain("it did not end when asked to"))
+                }
                 None => std::thread::sleep(Duration::from_millis(10)),
             }
         }
@@ -108,13 +129,32 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // Both fail only when it has ended already.
-        self.process.kill().ok();
-        self.process.wait().ok();
+        if let Some(mut process) = self.process.take() {
+            process.kill().ok();
+            process.wait().ok();
+        }
     }
 }
 
 fn stderr_path(directory: &Path) -> std::path::PathBuf {
     directory.join("stderr.log")
+}
+
+/// The program of a variant; `url` is that of its remote server.
+fn command(kind: Kind, url: Option<&str>, beside: Option<&Path>, directory: &Path) -> Result<Command> {
+    let program = if kind.is_beside() { beside.context("no other daemon")? } else { own_daemon() };
+    match (kind, url) {
+        (Kind::Pipe, _) => baseline("--baseline-pipe"),
+        (Kind::Constant, _) => baseline("--baseline-constant"),
+        (Kind::Proxy, Some(url)) => {
+            let mut command = baseline("--baseline-proxy")?;
+            command.arg(url);
+            Ok(command)
+        }
+        (_, Some(url)) => gateway(directory, program, &[("echo".to_owned(), json!({"url": url}))]),
+        (Kind::Aggregate, None) => gateway(directory, program, &children(MANY_SERVERS)?),
+        (_, None) => gateway(directory, program, &children(ONE_SERVER)?),
+    }
 }
 
 fn baseline(mode: &str) -> Result<Command> {
@@ -134,12 +174,20 @@ const ONE_SERVER: World = (1, 1);
 /// The catalogue that the cost of the endpoint of all servers is told for.
 const MANY_SERVERS: World = (100, 20);
 
-/// The daemon with so many servers, of which calls go to `echo`, and its defaults otherwise.
-fn gateway(directory: &Path, program: &Path, (servers, tools): World) -> Result<Command> {
+/// A server's name and its entry.
+type Entry = (String, Value);
+
+/// So many echo servers as children; the first is `echo`.
+fn children((servers, tools): World) -> Result<Vec<Entry>> {
     let child = std::env::current_exe().context("finding this program")?;
     let definition = json!({"command": child, "args": ["--echo-child", "--tools", tools.to_string()]});
     let name = |number| if number == 0 { "echo".to_owned() } else { format!("server{number}") };
-    let all: Map<String, Value> = (0..servers).map(|number| (name(number), definition.clone())).collect();
+    Ok((0..servers).map(|number| (name(number), definition.clone())).collect())
+}
+
+/// The daemon with these servers, of which calls go to `echo`, and its defaults otherwise.
+fn gateway(directory: &Path, program: &Path, entries: &[Entry]) -> Result<Command> {
+    let all: Map<String, Value> = entries.iter().cloned().collect();
     let servers = directory.join("servers.json");
     std::fs::write(&servers, json!({"mcpServers": all}).to_string()).context("writing the servers file")?;
     // A rate that is counted for every call and never reached.
@@ -165,7 +213,7 @@ fn gateway(directory: &Path, program: &Path, (servers, tools): World) -> Result<
 
 /// The first `http://ADDRESS` that the program prints. What it prints later is read and dropped,
 /// so that it never waits for a reader.
-fn announced_address(stdout: ChildStdout) -> Result<SocketAddr> {
+pub(crate) fn announced_address(stdout: ChildStdout) -> Result<SocketAddr> {
     let (sender, lines) = mpsc::sync_channel(16);
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
