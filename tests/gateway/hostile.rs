@@ -144,6 +144,9 @@ async fn an_address_is_never_connected_to_that_the_settings_do_not_let() {
         let changed = gateway.put("/api/servers/fake", &json!({"url": url})).await;
         assert!([200, 400].contains(&changed.status), "{}", changed.text());
     }
+    // It leads elsewhere now, and nobody has gone there; a command in place of the address makes it a process again.
+    look_at(&gateway, "fake").await;
+    gateway.put("/api/servers/fake", &gateway.marked(fake(&[]))).await.expect(200);
     gateway.wait_state("fake", "ready").await;
     for name in &names {
         look_at(&gateway, name).await;
