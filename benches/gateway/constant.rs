@@ -1,7 +1,7 @@
 //! The `constant` baseline: the daemon's HTTP stack (axum's router on hyper), the request read
 //! whole, a constant answer of the size of an echo. What HTTP alone costs.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::HeaderName;
@@ -15,23 +15,16 @@ use crate::{load, process};
 
 pub(crate) async fn serve() -> Result<()> {
     let router = Router::new().route(load::PATH, post(constant));
-    let listener = process::listen_and_announce().await?;
-    let parent_gone = process::until_stdin_ends();
-    tokio::pin!(parent_gone);
-    loop {
-        let (stream, _) = tokio::select! {
-            accepted = listener.accept() => accepted.context("accepting")?,
-            () = &mut parent_gone => return Ok(()),
-        };
-        stream.set_nodelay(true)?;
+    process::serve_connections(|stream| {
         let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
+        async move {
             let mut builder = http1::Builder::new();
             let connection = builder.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
             // A client that closes its connection is how every one of them ends.
             connection.await.ok();
-        });
-    }
+        }
+    })
+    .await
 }
 
 async fn constant(_body: Bytes) -> ([(HeaderName, &'static str); 1], &'static str) {

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 /// `/proc/PID/stat` counts CPU time in these; 100 on every platform the daemon is for.
@@ -19,6 +19,24 @@ pub(crate) async fn listen_and_announce() -> Result<TcpListener> {
     writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
     stdout.flush()?;
     Ok(listener)
+}
+
+/// Hands each connection to `serve`, in a task of its own, until stdin ends. It listens where [`listen_and_announce`] does.
+pub(crate) async fn serve_connections<S>(serve: impl Fn(TcpStream) -> S) -> Result<()>
+where
+    S: Future<Output = ()> + Send + 'static,
+{
+    let listener = listen_and_announce().await?;
+    let parent_gone = until_stdin_ends();
+    tokio::pin!(parent_gone);
+    loop {
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted.context("accepting")?,
+            () = &mut parent_gone => return Ok(()),
+        };
+        stream.set_nodelay(true)?;
+        tokio::spawn(serve(stream));
+    }
 }
 
 /// Ends when stdin does: the bench has closed it, or is gone. Nothing is left running then.

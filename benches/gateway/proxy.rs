@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -37,22 +37,15 @@ pub(crate) async fn serve(upstream: Uri) -> Result<()> {
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(MAX_IDLE)
         .build(connector);
-    let listener = process::listen_and_announce().await?;
-    let parent_gone = process::until_stdin_ends();
-    tokio::pin!(parent_gone);
-    loop {
-        let (stream, _) = tokio::select! {
-            accepted = listener.accept() => accepted.context("accepting")?,
-            () = &mut parent_gone => return Ok(()),
-        };
-        stream.set_nodelay(true)?;
+    process::serve_connections(|stream| {
         let (client, upstream) = (client.clone(), upstream.clone());
-        tokio::spawn(async move {
+        async move {
             let service = service_fn(move |request| pass(client.clone(), upstream.clone(), request));
             // A client that closes its connection is how every one of them ends.
             http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
-        });
-    }
+        }
+    })
+    .await
 }
 
 async fn pass(

@@ -24,21 +24,12 @@ const SESSION: &str = "6a1b2f0e-the-only-session-there-is";
 /// Serves until stdin ends: as a server of 2026-07-28, or of 2025-11-25 with sessions.
 pub(crate) async fn serve(modern: bool) -> Result<()> {
     let offer = Offer { tools: 1, modern };
-    let listener = process::listen_and_announce().await?;
-    let parent_gone = process::until_stdin_ends();
-    tokio::pin!(parent_gone);
-    loop {
-        let (stream, _) = tokio::select! {
-            accepted = listener.accept() => accepted.context("accepting")?,
-            () = &mut parent_gone => return Ok(()),
-        };
-        stream.set_nodelay(true)?;
-        tokio::spawn(async move {
-            let service = service_fn(move |request| answer(offer, request));
-            // Whoever stands before it closes its connections when it likes.
-            http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
-        });
-    }
+    process::serve_connections(|stream| async move {
+        let service = service_fn(move |request| answer(offer, request));
+        // Whoever stands before it closes its connections when it likes.
+        http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+    })
+    .await
 }
 
 async fn answer(offer: Offer, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
