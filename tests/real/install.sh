@@ -22,6 +22,7 @@
 #      --no-header requirements.in          (put its output under the head of requirements.txt)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ../support/npm.sh
 
 fail() {
   printf 'tests/real/install.sh: %s\n' "$1" >&2
@@ -31,7 +32,7 @@ fail() {
 # What a stamp must say: the lock files and this script as they are, and where they are,
 # because a virtual environment does not survive a move.
 wanted() {
-  { pwd -P; sha256sum -- install.sh "$@"; } | sha256sum | cut -d' ' -f1
+  { pwd -P; sha256sum -- install.sh ../support/npm.sh "$@"; } | sha256sum | cut -d' ' -f1
 }
 
 stamped() {
@@ -45,19 +46,6 @@ node_is_installed() {
 # An interpreter that the system has replaced since leaves a venv whose python does not start.
 python_is_installed() {
   stamped python "$1" && venv/bin/python -c '' 2>/dev/null
-}
-
-install_node() {
-  local major
-  command -v node >/dev/null || fail "node is missing: install Node.js 20 or later (Debian, Ubuntu: apt install nodejs npm)"
-  command -v npm >/dev/null || fail "npm is missing: install it beside Node.js (Debian, Ubuntu: apt install npm)"
-  major=$(node -p 'process.versions.node.split(".")[0]')
-  ((major >= 20)) || fail "node $(node --version) is too old: install Node.js 20 or later"
-  echo "tests/real: installing the npm servers"
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >.stamp-npm-log 2>&1 || {
-    cat .stamp-npm-log >&2
-    fail "npm ci failed; its output is above"
-  }
 }
 
 install_python() {
@@ -87,7 +75,7 @@ wanted_node=$(wanted package.json package-lock.json)
 wanted_python=$(wanted requirements.txt)
 if ! node_is_installed "$wanted_node"; then
   rm -f .stamp-npm
-  install_node
+  npm_ci "tests/real: installing the npm servers"
   echo "$wanted_node" >.stamp-npm
 fi
 if ! python_is_installed "$wanted_python"; then

@@ -3,7 +3,11 @@ no|may reason`, `*` standing for anything; where checks are sorted by something 
 word is of that."""
 
 import fnmatch
+import signal
+import sys
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import checks
 from daemon import Broken
@@ -57,3 +61,28 @@ def judge(runs, expectations):
             place = f"{expectation.server} {expectation.check}"
             wrong.append(f"{place}: is ok; take line {expectation.line} out of the expectations")
     return wrong
+
+
+def carry_out(name, options, try_all, show=lambda runs: None):
+    """Tries everything in a folder of its own, shows what came of it, and returns the exit code: 0 as expected, 1
+    otherwise, 2 where something could not be tried."""
+    # As an exception, so that what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    try:
+        expectations = read_expectations(options.expect)
+        runs = try_all(options, folder)
+    except (Broken, OSError) as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 2
+    wrong = judge(runs, expectations)
+    show(runs)
+    for expectation in expectations:
+        if "no" in expectation.seen:
+            print(f"expected  {expectation.server} {expectation.check}: {expectation.reason}")
+    print(f"\nwhat was written: {folder}")
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return 1 if wrong else 0

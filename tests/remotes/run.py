@@ -21,9 +21,7 @@ the end. All of it takes a quarter of an hour.
 
 import argparse
 import contextlib
-import signal
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +35,7 @@ from checks import BARE, CHECKS, FRESH, Bench  # noqa: E402
 from daemon import Broken  # noqa: E402
 from fleet import SERVERS, Running, require_installed  # noqa: E402
 from front import Front  # noqa: E402
-from outcomes import MARKS, judge, read_expectations, reason  # noqa: E402
+from outcomes import MARKS, carry_out, reason  # noqa: E402
 
 COLUMNS = 6
 # So often a server that never becomes ready is started; each time costs half a minute.
@@ -140,7 +138,7 @@ def try_on(run, bench, left, stack):
             return
 
 
-def print_table(runs, expectations):
+def print_table(runs):
     """A row for each check and a column for each server, as many as fit beside each other."""
     for first in range(0, len(runs), COLUMNS):
         columns = runs[first : first + COLUMNS]
@@ -150,9 +148,6 @@ def print_table(runs, expectations):
             marks = [MARKS[run.outcomes.get(name, ("none", ""))[0]] for run in columns]
             print(f"{name:<14}" + " ".join(f"{mark:<15}" for mark in marks))
     print()
-    for expectation in expectations:
-        if "no" in expectation.seen:
-            print(f"expected  {expectation.server} {expectation.check}: {expectation.reason}")
 
 
 def try_all(options, folder):
@@ -180,26 +175,5 @@ def parsed_options():
     return options
 
 
-def main():
-    # As an exception, so that what was started is ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
-    options = parsed_options()
-    folder = Path(tempfile.mkdtemp(prefix="remotes-"))
-    try:
-        expectations = read_expectations(options.expect)
-        runs = try_all(options, folder)
-    except (Broken, OSError) as error:
-        print(f"run.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 2
-    wrong = judge(runs, expectations)
-    print_table(runs, expectations)
-    print(f"\nwhat was written: {folder}")
-    for line in wrong:
-        print(line, file=sys.stderr)
-    return 1 if wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(carry_out("remotes", parsed_options(), try_all, print_table))
