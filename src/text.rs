@@ -62,6 +62,15 @@ pub fn cut(mut text: String, most: usize) -> String {
     text
 }
 
+/// Returns the reason at the bottom of an error, which says most.
+pub fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 /// Writes bytes as hexadecimal digits in lower case.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Exit;
 use super::client::{self, Access, Daemon, Problem};
 use super::login::{self, Login};
+use crate::text::cut;
 
 /// A server to add.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +28,9 @@ pub struct Add {
     /// The daemon that gets it.
     pub access: Access,
 }
+
+/// Number of characters of a wrong header that are shown.
+const SHOWN: usize = 4;
 
 /// Adds the server.
 pub fn run(add: &Add) -> Exit {
@@ -78,7 +82,8 @@ fn body(add: &Add) -> Result<(String, Value), String> {
         let pair = header.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
         let (name, value) = pair
             .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| format!("--header {:?} must be \"NAME: VALUE\"", shown(header)))?;
+            // It may be a secret.
+            .ok_or_else(|| format!("--header {:?} must be \"NAME: VALUE\"", cut(header.clone(), SHOWN)))?;
         headers.insert(name.to_owned(), json!(value));
     }
     if !headers.is_empty() {
@@ -88,12 +93,6 @@ fn body(add: &Add) -> Result<(String, Value), String> {
         body.insert("mcpvisor".to_owned(), json!({"auth": {"type": "login"}}));
     }
     Ok((name, Value::Object(body)))
-}
-
-/// Returns the beginning of a header that may be a secret.
-fn shown(header: &str) -> String {
-    let beginning: String = header.chars().take(4).collect();
-    if beginning.len() == header.len() { beginning } else { format!("{beginning}…") }
 }
 
 /// Labels of a host that say nothing of whose it is.

@@ -8,8 +8,9 @@ use reqwest::{Client, Method, Response, Url};
 use serde_json::Value;
 
 use super::Exit;
-use super::daemon::{Place, innermost};
+use super::daemon::Place;
 use crate::config::{ProcessEnvironment, usual_socket};
+use crate::text::innermost;
 
 /// The daemon to talk to.
 #[derive(Debug, Clone, Default, PartialEq)]

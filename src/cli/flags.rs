@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::Access;
 use super::Exit;
 use super::add::Add;
 use super::ask::Ask;
+use super::client_flags::{AddLine, AskLine, LoginLine};
 use super::connect::Connect;
 use super::import::Import;
 use super::login::Login;
@@ -100,9 +100,9 @@ where
         Program::Mcpvisor => read::<Mcpvisor, _, _>(args).map(|line| match line.command {
             Subcommands::Serve(flags) => flags.into_command(None),
             Subcommands::DemoServer => Command::DemoServer,
-            Subcommands::Add(line) => line.into_command(),
-            Subcommands::Ask(line) => line.into_command(),
-            Subcommands::Login(line) => line.into_command(),
+            Subcommands::Add(line) => Command::Add(line.into()),
+            Subcommands::Ask(line) => Command::Ask(line.into()),
+            Subcommands::Login(line) => Command::Login(line.into()),
             Subcommands::Stdio(line) => line.into_command(),
             Subcommands::Connect(line) => line.into_command(),
             Subcommands::Import(line) => line.into_command(),
@@ -180,125 +180,6 @@ impl KeysCommands {
     fn into_command(self) -> Command {
         let KeysCommands::Owner { place, renew: _ } = self;
         Command::NewOwnerKey(place.into_flags())
-    }
-}
-
-/// The daemon that a command talks to.
-#[derive(Debug, Args)]
-struct AccessLine {
-    /// The daemon's address; without it and without --socket, the usual socket, or http://127.0.0.1:5000
-    #[arg(long, env = "MCPVISOR_URL", value_name = "URL")]
-    url: Option<String>,
-    /// The daemon's Unix socket, which needs no key
-    #[arg(long, env = "MCPVISOR_SOCKET", value_name = "FILE")]
-    socket: Option<PathBuf>,
-    /// A key of the daemon, where it wants one, with the rights that the command needs; better given as MCPVISOR_KEY
-    #[arg(long, env = "MCPVISOR_KEY", hide_env_values = true, value_name = "KEY")]
-    key: Option<String>,
-}
-
-impl From<AccessLine> for Access {
-    fn from(AccessLine { url, socket, key }: AccessLine) -> Access {
-        Access { url, socket, key }
-    }
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "A secret in a header is better a reference that the daemon looks up, in single quotes:\n\
-                  --header 'Authorization: Bearer ${env:TOKEN}', or ${file:/run/secrets/token}. What is written out here can be\n\
-                  read in the list of processes."
-)]
-struct AddLine {
-    /// Address of the server: https://host/mcp
-    #[arg(value_name = "URL")]
-    address: String,
-    /// Its name; what the address suggests otherwise
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// Header to send to it, "NAME: VALUE", may be given several times
-    #[arg(long = "header", short = 'H', value_name = "HEADER")]
-    headers: Vec<String>,
-    /// How it is spoken to, http or sse; found out otherwise
-    #[arg(long = "type", value_name = "TYPE")]
-    transport: Option<String>,
-    /// Log in at it, in a browser on this machine
-    #[arg(long)]
-    login: bool,
-    /// Do not wait until it is ready
-    #[arg(long)]
-    no_wait: bool,
-    #[command(flatten)]
-    access: AccessLine,
-}
-
-impl AddLine {
-    fn into_command(self) -> Command {
-        let AddLine { address, name, headers, transport, login, no_wait, access } = self;
-        let access = access.into();
-        Command::Add(Add { address, name, headers, transport, login, no_wait, access })
-    }
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "The answer goes to stdout, the calls of tools to stderr. The daemon needs a model: section [llm] of its\n\
-                  configuration, or OPENAI_API_KEY and OPENAI_BASE_URL in its environment."
-)]
-struct AskLine {
-    /// The question
-    #[arg(value_name = "QUESTION")]
-    question: String,
-    /// Server whose tools may be used, may be given several times
-    #[arg(long = "server", value_name = "NAME", required = true)]
-    servers: Vec<String>,
-    #[command(flatten)]
-    access: AccessLine,
-    /// Model to ask instead of the daemon's default
-    #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
-    /// Only this tool, may be given several times
-    #[arg(long = "tool", value_name = "NAME")]
-    tools: Vec<String>,
-    /// How often the model is asked at most
-    #[arg(long, value_name = "N")]
-    max_turns: Option<usize>,
-    /// Say nothing but the answer
-    #[arg(long, short)]
-    quiet: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "The server's entry needs mcpvisor.auth with \"type\": \"login\". The daemon keeps the login, sealed, and renews\n\
-                  its tokens by itself."
-)]
-struct LoginLine {
-    /// Name of the server
-    #[arg(value_name = "NAME")]
-    server: String,
-    #[command(flatten)]
-    access: AccessLine,
-    /// Port of this machine that the browser comes back to, where the authorization server knows only one
-    #[arg(long, value_name = "PORT")]
-    port: Option<u16>,
-    /// Paste the address that the browser ends at, for a browser on another machine
-    #[arg(long)]
-    paste: bool,
-}
-
-impl LoginLine {
-    fn into_command(self) -> Command {
-        let LoginLine { server, access, port, paste } = self;
-        Command::Login(Login { server, access: access.into(), port, paste })
-    }
-}
-
-impl AskLine {
-    fn into_command(self) -> Command {
-        let AskLine { question, servers, access, model, tools, max_turns, quiet } = self;
-        let access = access.into();
-        Command::Ask(Ask { question, servers, access, model, tools, max_turns, quiet })
     }
 }
 
@@ -522,6 +403,7 @@ fn host(text: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Access;
 
     fn words(program: Program, line: &str) -> Result<Command, EarlyExit> {
         parse(program, line.split(' '))

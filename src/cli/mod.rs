@@ -7,6 +7,7 @@
 pub mod add;
 pub mod ask;
 mod client;
+mod client_flags;
 pub mod connect;
 mod daemon;
 pub mod demo_server;

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
-use super::policy::{Isolation, OF_PROCESSES, OF_REMOTES, OWN_MEMBER, Policy, parse_policy};
+use super::policy::{Isolation, OF_PROCESSES, OWN_MEMBER, Policy, parse_policy};
 use super::problem::{Problem, Problems, kind_of};
 use super::remote::{Remote, Transport};
+use super::remote_policy::OF_REMOTES;
 use crate::process::{self, Reference};
 use crate::upstream::PoolKey;
 use crate::upstream::http::AuthChoice;
@@ -79,7 +80,7 @@ impl Definition {
         }
         if let Some(remote) = remote.as_ref().filter(|_| command.is_none()) {
             policy.be_remote(raw.get(OWN_MEMBER));
-            if matches!(policy.auth, Some(AuthChoice::Login(_)))
+            if matches!(policy.remote.auth, Some(AuthChoice::Login(_)))
                 && policy.isolation == Isolation::PerPrincipal
             {
                 let reason =
@@ -151,7 +152,7 @@ impl Definition {
             let headers = headers.map(|(name, text)| (format!("headers.{name}"), text.as_str()));
             std::iter::once(("url".to_owned(), remote.address())).chain(headers)
         });
-        let auth = self.policy.auth.iter().flat_map(AuthChoice::texts);
+        let auth = self.policy.remote.auth.iter().flat_map(AuthChoice::texts);
         let credentials = auth.map(|(place, text)| (place.to_owned(), text));
         env.chain(command).chain(args).chain(cwd).chain(remote).chain(credentials)
     }

@@ -5,11 +5,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::problem::Problems;
+use super::remote_policy::RemotePolicy;
 use crate::mcp::Declared;
-use crate::nearest::closest;
 use crate::process::Limits;
 use crate::upstream::PoolKey;
-use crate::upstream::http::{AuthChoice, ProxyChoice, TlsChoice};
 
 /// Member of an entry that holds the settings only this gateway knows.
 pub const OWN_MEMBER: &str = "mcpvisor";
@@ -173,16 +172,8 @@ pub struct Policy {
     pub pin: PinMode,
     /// What children of the legacy era are told that their client can be asked.
     pub client_capabilities: Declared,
-    /// How tokens for a remote server are got.
-    pub auth: Option<AuthChoice>,
-    /// Whom connections to a remote server trust, and what they show of themselves.
-    pub tls: TlsChoice,
-    /// Proxy that connections to a remote server go through.
-    pub proxy: ProxyChoice,
-    /// `true` if credentials may go over plain HTTP to another machine.
-    pub allow_http: bool,
-    /// Time to connect to a remote server, with TLS.
-    pub connect_timeout: Duration,
+    /// How a remote server is connected to.
+    pub remote: RemotePolicy,
 }
 
 impl Default for Policy {
@@ -214,11 +205,7 @@ impl Default for Policy {
             sandboxed: false,
             pin: PinMode::default(),
             client_capabilities: Declared { elicitation: true, sampling: true, roots: false },
-            auth: None,
-            tls: TlsChoice::default(),
-            proxy: ProxyChoice::Environment,
-            allow_http: false,
-            connect_timeout: Duration::from_secs(10),
+            remote: RemotePolicy::default(),
         }
     }
 }
@@ -260,9 +247,15 @@ impl Policy {
             let graces = (policy.stdin_grace, policy.term_grace);
             let held = (policy.limits.clone(), policy.sandboxed);
             let probes = (policy.ping_interval, policy.ping_timeout);
-            let network = (policy.proxy.clone(), policy.allow_http, policy.connect_timeout);
-            let network = (network, policy.auth.clone(), policy.tls.clone());
-            (policy.era, policy.client_capabilities, policy.max_frame, graces, probes, held, network)
+            (
+                policy.era,
+                policy.client_capabilities,
+                policy.max_frame,
+                graces,
+                probes,
+                held,
+                policy.remote.clone(),
+            )
         };
         child(self) == child(other)
     }
@@ -339,9 +332,6 @@ const SETTINGS: [&str; 33] = [
 /// Settings that only a process has a use for.
 pub(super) const OF_PROCESSES: [&str; 7] =
     ["limits", "sandbox", "stdin_grace", "term_grace", "install_timeout", "replicas", "max_frame"];
-/// Settings that only a remote server has a use for.
-pub(super) const OF_REMOTES: [&str; 7] =
-    ["transport", "proxy", "allow_http", "connect_timeout", "max_answer", "auth", "tls"];
 const LIMITS: [&str; 5] = ["memory", "file_size", "pids", "open_files", "cpu"];
 
 /// Reads the member `mcpvisor` of an entry and adds its problems to `problems`.
@@ -353,7 +343,7 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
     for (member, value) in own {
         let path = format!("{OWN_MEMBER}.{member}");
         if parse_choice(member, value, &path, &mut policy, problems)
-            || parse_remote(member, value, &path, &mut policy, problems)
+            || policy.remote.parse(member, value, &path, problems)
         {
             continue;
         }
@@ -381,53 +371,13 @@ pub(super) fn parse_policy(own: &Map<String, Value>, problems: &mut Problems) ->
             "ping_timeout" => set_duration(&mut policy.ping_timeout, value, &path, problems),
             "max_in_flight" => set_count(&mut policy.max_in_flight, value, 1..=4096, &path, problems),
             "queue" => set_count(&mut policy.queue, value, 0..=65_536, &path, problems),
-            "connect_timeout" => set_duration(&mut policy.connect_timeout, value, &path, problems),
+            "connect_timeout" => set_duration(&mut policy.remote.connect_timeout, value, &path, problems),
             "max_answer" => set_count(&mut policy.max_frame, value, 1024..=(1 << 30), &path, problems),
             "max_frame" => set_count(&mut policy.max_frame, value, 1024..=(1 << 30), &path, problems),
-            _ => unknown(member, &SETTINGS, &path, problems),
+            _ => problems.unknown(&path, member, &SETTINGS),
         }
     }
     policy
-}
-
-/// Reads a choice that only remote servers have. Returns `false` for any other setting.
-fn parse_remote(
-    member: &str,
-    value: &Value,
-    path: &str,
-    policy: &mut Policy,
-    problems: &mut Problems,
-) -> bool {
-    match member {
-        "transport" => {
-            // Read with the address, which it belongs to.
-            let known = value.as_str().is_some_and(|word| {
-                matches!(
-                    word.to_ascii_lowercase().as_str(),
-                    "http" | "streamable-http" | "streamablehttp" | "sse"
-                )
-            });
-            if !known {
-                problems.add::<()>(path, "must be \"http\" or \"sse\"");
-            }
-        }
-        "proxy" => match value.as_str() {
-            Some("env") => policy.proxy = ProxyChoice::Environment,
-            Some("none") => policy.proxy = ProxyChoice::None,
-            Some(address) if address.starts_with("http://") || address.starts_with("https://") => {
-                policy.proxy = ProxyChoice::At(address.to_owned());
-            }
-            _ => drop(problems.add::<()>(path, "must be \"env\", \"none\" or an http:// address")),
-        },
-        "auth" => policy.auth = super::remote_auth::parse(value, path, problems),
-        "tls" => policy.tls = super::remote_tls::parse(value, path, problems),
-        "allow_http" => match value.as_bool() {
-            Some(allowed) => policy.allow_http = allowed,
-            None => drop(problems.add::<()>(path, "must be true or false")),
-        },
-        _ => return false,
-    }
-    true
 }
 
 /// Reads a setting that is a choice between words, or consists of others. Returns `false` for any other setting.
@@ -515,13 +465,6 @@ fn parse_capabilities(value: &Value) -> Option<Declared> {
     })
 }
 
-/// Records an unknown setting, with the known one that was probably meant.
-fn unknown(member: &str, known: &[&str], path: &str, problems: &mut Problems) {
-    let near = closest(member, known.iter().copied());
-    let near = near.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
-    problems.add::<()>(path, &format!("is not a known setting{near}"));
-}
-
 fn parse_limits(own: &Map<String, Value>, path: &str, problems: &mut Problems) -> Limits {
     let mut limits = Limits::default();
     for (member, value) in own {
@@ -544,7 +487,7 @@ fn parse_limits(own: &Map<String, Value>, path: &str, problems: &mut Problems) -
                 continue;
             }
             _ => {
-                unknown(member, &LIMITS, &path, problems);
+                problems.unknown(&path, member, &LIMITS);
                 continue;
             }
         };

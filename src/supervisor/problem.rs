@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::nearest::closest;
+
 /// A single problem with a setting: its place, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -42,6 +44,13 @@ impl Problems {
     /// Returns the problems in the order in which they were found.
     pub(super) fn into_list(self) -> Vec<Problem> {
         self.0
+    }
+
+    /// Records an unknown setting, with the known one that was probably meant.
+    pub(super) fn unknown(&mut self, path: &str, member: &str, known: &[&str]) {
+        let near = closest(member, known.iter().copied());
+        let near = near.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+        self.add::<()>(path, &format!("is not a known setting{near}"));
     }
 
     /// Records a problem and returns `None`, so that a check can continue with the next member.

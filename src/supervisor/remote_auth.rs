@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 
 use super::problem::{Problems, kind_of};
-use crate::nearest::closest;
 use crate::upstream::http::{AuthChoice, ClientCredentials, ClientProof, LoginSettings};
 
 const MEMBERS: [&str; 8] =
@@ -16,9 +15,7 @@ pub(super) fn parse(value: &Value, path: &str, problems: &mut Problems) -> Optio
     };
     let before = problems.count();
     for member in auth.keys().filter(|member| !MEMBERS.contains(&member.as_str())) {
-        let near =
-            closest(member, MEMBERS).map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
-        problems.add::<()>(&format!("{path}.{member}"), &format!("is not a known setting{near}"));
+        problems.unknown(&format!("{path}.{member}"), member, &MEMBERS);
     }
     let sends_resource = match auth.get("resource").map(Value::as_str) {
         None => true,

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::problem::{Problems, kind_of};
-use crate::nearest::closest;
 use crate::upstream::http::TlsChoice;
 
 const MEMBERS: [&str; 3] = ["ca", "cert", "key"];
@@ -18,9 +17,7 @@ pub(super) fn parse(value: &Value, path: &str, problems: &mut Problems) -> TlsCh
         return TlsChoice::default();
     };
     for member in tls.keys().filter(|member| !MEMBERS.contains(&member.as_str())) {
-        let near =
-            closest(member, MEMBERS).map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
-        problems.add::<()>(&format!("{path}.{member}"), &format!("is not a known setting{near}"));
+        problems.unknown(&format!("{path}.{member}"), member, &MEMBERS);
     }
     let mut file = |member: &str| file(tls, member, path, problems);
     let (ca, cert, key) = (file("ca"), file("cert"), file("key"));

@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 
 use super::backoff::{self, CRASH_LOOP};
 use super::definition::Definition;
+use super::ending::{classify_exit, classify_fault};
 use super::fleet::ReplicaPhase;
 use super::handle::ServerHandle;
 use super::lifecycle::{DesiredState, Effect, Ending, Event, Lifecycle};
@@ -18,11 +19,11 @@ use super::status::{Cause, ServerInfo, State, ToldInfo};
 use crate::clock;
 use crate::mcp::Era;
 use crate::process::{Exit, Host, Secret, Spec, StopSequence};
-use crate::upstream::http::{Consequence, Endpoint, HttpFault, RemoteArgs, Word};
+use crate::upstream::http::{Consequence, Endpoint, RemoteArgs, Word};
 use crate::upstream::stdio::{ChildArgs, reason};
 use crate::upstream::{
-    CatalogSlot, Context, End, Fault, HandshakeError, HandshakeOutcome, Link, Opening, ProbeSettings,
-    ProcessFacts, Report, StartView, Target, Upstream, Words,
+    CatalogSlot, Context, End, Fault, HandshakeOutcome, Link, Opening, ProbeSettings, ProcessFacts, Report,
+    StartView, Target, Upstream, Words,
 };
 
 /// Shortest wait for the start brake, in milliseconds, that is logged beside the duration of a start.
@@ -275,14 +276,14 @@ impl ReplicaState {
                 address: remote.address().to_owned(),
                 headers: remote.headers().to_vec(),
                 env: definition.env().to_vec(),
-                auth: policy.auth.clone(),
+                auth: policy.remote.auth.clone(),
                 desk: self.args.handle.logins().clone(),
                 name: self.args.handle.name().clone(),
                 transport: remote.choice(),
-                tls: policy.tls.clone(),
-                proxy: policy.proxy.clone(),
-                allow_http: policy.allow_http,
-                connect_timeout: policy.connect_timeout,
+                tls: policy.remote.tls.clone(),
+                proxy: policy.remote.proxy.clone(),
+                allow_http: policy.remote.allow_http,
+                connect_timeout: policy.remote.connect_timeout,
                 max_in_flight: policy.max_in_flight,
                 rules: self.args.handle.address_rules(),
                 secrets: self.secrets(),
@@ -565,69 +566,6 @@ fn doing(state: &State) -> ReplicaPhase {
         | State::Backoff { .. }
         | State::Unauthorized { .. }
         | State::Failed { .. } => ReplicaPhase::Coming,
-    }
-}
-
-/// Maps the end of a remote server to its consequence for the replica and to the cause shown to an operator.
-fn classify_fault(fault: HttpFault, other_era: bool, era: EraChoice) -> (Ending, Cause) {
-    let pause = fault.pause.unwrap_or_default();
-    let consequence = fault.word.consequence();
-    let cause = Cause::Remote { word: fault.word, reason: fault.sentence };
-    let ending = match consequence {
-        _ if other_era && matches!(era, EraChoice::Auto | EraChoice::Matched) => {
-            Ending::NotOpened { cause: cause.clone(), at_once: true }
-        }
-        Consequence::MayHeal => Ending::Unavailable { cause: cause.clone(), pause },
-        Consequence::NotAuthorized => Ending::Unauthorized(cause.clone()),
-        Consequence::Wrong => Ending::Misconfigured(cause.clone()),
-    };
-    (ending, cause)
-}
-
-/// Maps a child's end to its consequence for the replica and to the cause shown to an operator.
-fn classify_exit(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, Cause) {
-    let of_exit = |exit: Exit| match exit {
-        Exit::Code(code) => Cause::Exited { code },
-        Exit::Signal(signal) => Cause::Signalled { signal },
-        Exit::OutOfMemory => Cause::OutOfMemory,
-        Exit::Stuck => Cause::Protocol { reason: "it could not be ended".to_owned() },
-    };
-    match end {
-        End::NotSpawned(error) => {
-            let cause = Cause::Spawn { reason: error.to_string() };
-            let ending = if error.permanent {
-                Ending::Misconfigured(cause.clone())
-            } else {
-                Ending::Crashed(cause.clone())
-            };
-            (ending, cause)
-        }
-        End::Stopped { exit } => (Ending::Stopped, of_exit(exit)),
-        End::Remote { fault, other_era, .. } => classify_fault(fault, other_era, era),
-        End::Failed { exit, why, opened, has_read } => {
-            let at_once = !matches!(why, Some(Fault::Handshake(HandshakeError::TimedOut { .. })));
-            let misspoke = matches!(why, Some(Fault::Frame(_)));
-            let ended_deaf = !has_read && at_once && !opened && !misspoke;
-            let cause = match why {
-                Some(Fault::Handshake(HandshakeError::TimedOut { phase, after, installing })) => {
-                    Cause::StartTimeout { phase, after, installing }
-                }
-                Some(Fault::Handshake(HandshakeError::Refused(reason))) => Cause::Handshake { reason },
-                None | Some(Fault::Handshake(HandshakeError::Gone)) => of_exit(exit),
-                Some(Fault::Frame(reason) | Fault::Pipe(reason)) => Cause::Protocol { reason },
-                Some(Fault::Unresponsive) => Cause::Unresponsive,
-            };
-            let cause = cause.with_line(line);
-            // With a prescribed era there is no other way to open it.
-            let ending = if ended_deaf {
-                Ending::NeverRead(cause.clone())
-            } else if opened || misspoke || matches!(era, EraChoice::Legacy | EraChoice::Modern) {
-                Ending::Crashed(cause.clone())
-            } else {
-                Ending::NotOpened { cause: cause.clone(), at_once }
-            };
-            (ending, cause)
-        }
     }
 }
 

@@ -14,9 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::fault::Fault;
 use super::note;
 use super::session::Session;
-use crate::cli::daemon::{CONNECT_TIMEOUT, Place, innermost};
+use crate::cli::daemon::{CONNECT_TIMEOUT, Place};
 use crate::jsonrpc::one_line;
 use crate::sse::{SseData, TooLong};
+use crate::text::innermost;
 
 /// Longest message of a daemon, in bytes.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;

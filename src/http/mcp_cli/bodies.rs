@@ -39,9 +39,12 @@ pub(super) fn read_new_server(body: &[u8]) -> Result<NewServer, ApiError> {
 /// Members of a definition that this dialect knows.
 const MEMBERS: [&str; 7] = ["command", "args", "env", OWN_MEMBER, "url", "type", "headers"];
 
+/// The members of a definition, as far as they are given.
+type Given<'a> = [Option<&'a RawValue>; MEMBERS.len()];
+
 /// Reports whether neither a command nor an address is given, or an empty one.
-fn lacks_command(members: &[Option<&RawValue>; MEMBERS.len()]) -> bool {
-    members[0].is_none_or(says_nothing) && members[4].is_none_or(says_nothing)
+fn lacks_command([command, _, _, _, url, ..]: &Given<'_>) -> bool {
+    command.is_none_or(says_nothing) && url.is_none_or(says_nothing)
 }
 
 /// Reads the body of `POST /api/servers/{name}/login`: where the answer of a browser comes to.
@@ -98,8 +101,9 @@ pub(super) fn read_changes(body: &[u8]) -> Result<Map<String, Value>, ApiError> 
     if members.iter().all(Option::is_none) {
         return Err(ApiError::bad_request("At least one of command, args, or env must be provided"));
     }
-    let is_emptied = |place: usize| members[place].is_some_and(|text| text.get() == "\"\"");
-    if (is_emptied(0) || is_emptied(4)) && lacks_command(&members) {
+    let [command, _, _, _, url, ..] = members;
+    let is_emptied = [command, url].into_iter().flatten().any(|text| text.get() == "\"\"");
+    if is_emptied && lacks_command(&members) {
         return Err(ApiError::bad_request("Command is required"));
     }
     definition_members(members)
@@ -126,7 +130,7 @@ pub(super) fn text(raw: Option<&RawValue>, field: &str, missing: &str) -> Result
         .ok_or_else(|| ApiError::bad_request(format!("{field} must be a string")))
 }
 
-fn definition_members(members: [Option<&RawValue>; MEMBERS.len()]) -> Result<Map<String, Value>, ApiError> {
+fn definition_members(members: Given<'_>) -> Result<Map<String, Value>, ApiError> {
     let mut map = Map::new();
     for (name, raw) in MEMBERS.into_iter().zip(members) {
         let Some(raw) = raw else { continue };

@@ -68,8 +68,8 @@ struct State {
     /// Failure of the last request, and the time before which there is no other one.
     failed: Option<(Instant, HttpFault)>,
     pauses: Pauses,
-    /// Number of logins, for who waits for one.
-    logins: watch::Sender<u64>,
+    /// Told of each login.
+    logins: watch::Sender<()>,
 }
 
 /// What becomes of somebody who wants a token.
@@ -142,7 +142,7 @@ impl Authorizer {
     }
 
     /// Returns a channel that tells of each login.
-    pub(super) fn logins(&self) -> watch::Receiver<u64> {
+    pub(super) fn logins(&self) -> watch::Receiver<()> {
         self.lock().logins.subscribe()
     }
 
@@ -279,7 +279,7 @@ impl Authorizer {
         self.settle(number, Some(granted))?;
         let mut state = self.lock();
         state.failed = None;
-        state.logins.send_modify(|logins| *logins += 1);
+        state.logins.send_replace(());
         Ok(())
     }
 }

@@ -2,7 +2,6 @@
 //! it, once at most (`remote-upstreams.md`, R36, R55, R56 and R59).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -319,15 +318,9 @@ fn outcome_of(hub: &Hub, fault: HttpFault, call: Call) -> Outcome {
     let (is_unseen, outcome) = (fault.proof == Proof::Unseen, refused(&fault));
     match (fault.word, fault.word.consequence()) {
         // Some servers list their tools to everybody and want a login, or a further one, for calls (R17).
-        (Word::LoginRequired | Word::InsufficientScope, _) => {
-            hub.shut.store(true, Ordering::Relaxed);
-            (hub.incident)(Incident::Doubtful(Doubt::Calls, fault.sentence.into()));
-        }
+        (Word::LoginRequired | Word::InsufficientScope, _) => hub.shut_out(fault.sentence),
         // No token is to be had for now. The server itself may be well.
-        (Word::ServerError, _) if is_unseen => {
-            hub.shut.store(true, Ordering::Relaxed);
-            (hub.incident)(Incident::Doubtful(Doubt::Calls, fault.sentence.into()));
-        }
+        (Word::ServerError, _) if is_unseen => hub.shut_out(fault.sentence),
         // What is refused is the call.
         (Word::Forbidden, _) | (_, Consequence::MayHeal) => {}
         (_, Consequence::NotAuthorized | Consequence::Wrong) if is_unseen => {

@@ -18,6 +18,7 @@ use super::host::literal;
 use super::network::{build, check_proxy, network_fault, not_allowed, pause_of};
 use super::session::Session;
 use super::shown::shown_address;
+use super::tls;
 use super::token_client::TokenClient;
 use super::verdict::{self, Refused, RefusedHead};
 use crate::process::{Secret, resolve_text};
@@ -82,12 +83,14 @@ impl HttpClient {
             digest.update(secret.expose());
             secrets.push((place, secret));
         }
-        let authorizer = authorizer(endpoint, &url, &secrets).map_err(wrong)?;
+        // One for plain HTTP has TLS as well: for the authorization server, and for a proxy.
+        let tls = tls::config(&endpoint.tls).map_err(|bad| wrong(bad.to_string()))?;
+        let authorizer = authorizer(endpoint, &url, &secrets, &tls).map_err(wrong)?;
         let has_credential = authorizer.is_some()
             || !headers.is_empty()
             || !url.username().is_empty()
             || url.query().is_some();
-        let client = build(endpoint, &url, headers).map_err(wrong)?;
+        let client = build(endpoint, &url, headers, tls).map_err(wrong)?;
         let name = endpoint.name.clone();
         Ok(HttpClient { client, url, name, has_credential, authorizer, credential: digest.finalize().into() })
     }
@@ -282,6 +285,7 @@ fn authorizer(
     endpoint: &Endpoint,
     url: &Url,
     secrets: &[(&str, Secret)],
+    tls: &tls::Config,
 ) -> Result<Option<Arc<Authorizer>>, String> {
     let Some(auth) = &endpoint.auth else { return Ok(None) };
     let secret = |place: &str| {
@@ -292,7 +296,7 @@ fn authorizer(
         AuthChoice::Client(own) => (own.issuer.clone(), own.sends_resource),
         AuthChoice::Login(login) => (login.issuer.clone(), login.sends_resource),
     };
-    let client = build(endpoint, url, HeaderMap::new())?;
+    let client = build(endpoint, url, HeaderMap::new(), tls.clone())?;
     let (resource, rules) = (url.clone(), endpoint.rules.clone());
     let tokens = TokenClient { client, resource, rules, issuer, sends_resource };
     let client_id = secret(CLIENT_ID);

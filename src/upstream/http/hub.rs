@@ -111,7 +111,7 @@ pub(super) struct Hub {
     /// Places for what is posted beside calls.
     asides: Arc<Semaphore>,
     /// `true` while it is doubtful whether calls are let in.
-    pub(super) shut: AtomicBool,
+    shut: AtomicBool,
     /// Refusal of credentials, or for too many requests, that a call met last.
     refused: Mutex<Option<HttpFault>>,
     /// What becomes of requests while the server is asked too often.
@@ -209,6 +209,12 @@ impl Hub {
             return Err(gone());
         }
         renewed.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Notes that it is doubtful whether calls are let in, and why.
+    pub(super) fn shut_out(&self, why: String) {
+        self.shut.store(true, Ordering::Relaxed);
+        (self.incident)(Incident::Doubtful(Doubt::Calls, why.into()));
     }
 
     /// Notes that a call was let in.

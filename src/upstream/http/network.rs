@@ -18,14 +18,18 @@ use super::host::{is_loopback, literal};
 use super::tls;
 use crate::clock;
 use crate::retry_after::retry_after;
+use crate::text::innermost;
 
 /// Time that an idle connection is kept: Node and uvicorn close theirs after five to six seconds (R47).
 const IDLE: Duration = Duration::from_secs(4);
 
 /// Prepares connections to where this address is, with these headers on each request.
-pub(super) fn build(endpoint: &Endpoint, url: &Url, headers: HeaderMap) -> Result<Client, String> {
-    // A client for plain HTTP has TLS as well: for the authorization server, and for a proxy.
-    let tls = tls::config(&endpoint.tls).map_err(|bad| bad.to_string())?;
+pub(super) fn build(
+    endpoint: &Endpoint,
+    url: &Url,
+    headers: HeaderMap,
+    tls: tls::Config,
+) -> Result<Client, String> {
     let mut headers = headers;
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let names = CheckedNames {
@@ -235,15 +239,6 @@ fn cause<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Opti
         next = error.source();
     }
     found
-}
-
-/// Returns the cause at the bottom of an error, which says most.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn StdError = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// Formats an error with its causes and without the address.

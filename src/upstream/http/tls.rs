@@ -21,6 +21,9 @@ pub struct TlsChoice {
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
+/// TLS of connections, ready to be used.
+pub(super) type Config = ClientConfig;
+
 /// File of a definition that cannot be used.
 #[derive(Debug)]
 pub(super) struct BadFile {
@@ -60,7 +63,7 @@ fn system_roots() -> Arc<RootCertStore> {
 }
 
 /// Prepares TLS as a definition wants it.
-pub(super) fn config(choice: &TlsChoice) -> Result<ClientConfig, BadFile> {
+pub(super) fn config(choice: &TlsChoice) -> Result<Config, BadFile> {
     let mut roots = system_roots();
     if let Some(path) = &choice.ca {
         let own = Arc::make_mut(&mut roots);
