@@ -1,4 +1,4 @@
-//! The entry for calls: a bounded channel to the task that owns the child's pipes.
+//! The entry for calls: a bounded channel to the task that owns the child's pipes, or what carries calls to a remote server.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -130,6 +130,15 @@ impl Submitted {
     }
 }
 
+/// Carries the calls to a remote server, which have connections of their own: no one task need stand between them.
+pub(super) trait Carrier: Send + Sync {
+    /// Takes a call; letting go of what is returned cancels it.
+    ///
+    /// # Errors
+    /// With the call, if none are taken any more.
+    fn carry(&self, unsent: Unsent) -> Result<oneshot::Receiver<Outcome>, Box<Unsent>>;
+}
+
 /// The handle that calls go through. Cheap to clone; valid for one child.
 #[derive(Clone)]
 pub struct Link(Arc<LinkInner>);
@@ -147,8 +156,8 @@ struct LinkInner {
     era: Era,
     /// Members every request carries in `params._meta` because of the era; empty in the legacy era.
     era_meta: Bytes,
-    /// `true` if it leads to a remote server.
-    is_remote: bool,
+    /// What carries its calls, if it leads to a remote server.
+    carrier: Option<Arc<dyn Carrier>>,
 }
 
 /// Receiving end of a link in a test that plays the child.
@@ -176,23 +185,28 @@ impl Link {
         era: Era,
         era_meta: Bytes,
     ) -> Link {
-        Link(Arc::new(LinkInner { calls, abandoned, incarnation, era, era_meta, is_remote: false }))
+        Link(Arc::new(LinkInner { calls, abandoned, incarnation, era, era_meta, carrier: None }))
     }
 
     /// Returns a link to a remote server whose era is not known yet.
-    pub(super) fn to_remote(calls: mpsc::Sender<Submitted>, incarnation: u64) -> Link {
+    pub(super) fn to_remote(
+        calls: mpsc::Sender<Submitted>,
+        carrier: Arc<dyn Carrier>,
+        incarnation: u64,
+    ) -> Link {
         let (abandoned, era, era_meta) = (Arc::default(), Era::Legacy, Bytes::new());
-        Link(Arc::new(LinkInner { calls, abandoned, incarnation, era, era_meta, is_remote: true }))
+        let carrier = Some(carrier);
+        Link(Arc::new(LinkInner { calls, abandoned, incarnation, era, era_meta, carrier }))
     }
 
     /// Reports whether it leads to a remote server.
     pub(super) fn is_remote(&self) -> bool {
-        self.0.is_remote
+        self.0.carrier.is_some()
     }
 
     /// Reports whether arguments are repeated in headers on the way.
     pub(super) fn repeats_arguments(&self) -> bool {
-        self.0.is_remote && self.0.era == Era::Modern
+        self.0.carrier.is_some() && self.0.era == Era::Modern
     }
 
     /// Returns a link to a child that does not exist, for tests of code that handles links.
@@ -210,16 +224,9 @@ impl Link {
 
     /// Returns a link to the same child that speaks another era.
     pub(super) fn in_era(&self, era: Era, era_meta: Bytes) -> Link {
-        let LinkInner { calls, abandoned, incarnation, is_remote, .. } = &*self.0;
-        let (calls, abandoned) = (calls.clone(), abandoned.clone());
-        Link(Arc::new(LinkInner {
-            calls,
-            abandoned,
-            incarnation: *incarnation,
-            era,
-            era_meta,
-            is_remote: *is_remote,
-        }))
+        let LinkInner { calls, abandoned, incarnation, carrier, .. } = &*self.0;
+        let (calls, abandoned, carrier) = (calls.clone(), abandoned.clone(), carrier.clone());
+        Link(Arc::new(LinkInner { calls, abandoned, incarnation: *incarnation, era, era_meta, carrier }))
     }
 
     /// Returns the number of the run behind this link.
@@ -235,10 +242,16 @@ impl Link {
     /// Makes a call with these deadlines, at once. Dropping the future cancels it: the child is notified, and a late reply is dropped. Waits
     /// for a place in the channel only if more callers are admitted than it has places.
     pub fn call(&self, call: Call, limits: Limits) -> Calling<'_> {
-        let (reply, answer) = oneshot::channel();
         let of_the_call = call.envelope.as_ref().map(|envelope| envelope.of(self.0.era));
         let era_meta = of_the_call.unwrap_or_else(|| self.0.era_meta.clone());
         let unsent = Unsent { call, limits, era_meta };
+        if let Some(carrier) = &self.0.carrier {
+            return Calling(match carrier.carry(unsent) {
+                Ok(answer) => Step::Waiting(Waiting { answer, abandoned: None }),
+                Err(unsent) => Step::Over(Some(Box::new(unsent.given_back()))),
+            });
+        }
+        let (reply, answer) = oneshot::channel();
         let submitted = Submitted::Call { unsent, reply };
         Calling(match self.0.calls.try_send(submitted) {
             Ok(()) => Step::Waiting(Waiting { answer, abandoned: Some(&self.0.abandoned) }),

@@ -9,10 +9,11 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::calling;
+use super::calling::{self, Carrying};
 use super::client::HttpClient;
 use super::endpoint::Endpoint;
 use super::fault::{HttpFault, Word};
+use super::gate::Gate;
 use super::hub::{Doubt, Hub, HubParts, Incident, Lost};
 use super::opening::{self, Following, NotOpened, Opened, Start};
 use super::start_view::RemoteStart;
@@ -181,16 +182,18 @@ impl RemoteState {
         }));
         let view = RemoteStart::default();
         (context.report)(Report::Started { process: None, start: StartView::Remote(view.clone()) });
-        let serving = calling::serve(hub.clone(), context.catalog.clone(), calls_in, closed);
+        let gate = Arc::new(Gate::default());
+        let serving = calling::serve(hub.clone(), gate.clone(), calls_in, closed);
         let actor = myself.clone();
         let serving = tokio::spawn(async move {
             serving.await;
             let _ = actor.send_message(RemoteMsg::Drained);
         });
         let renewing = tokio::spawn(renew_sessions(hub.clone(), lost_in, context.declared));
+        let carrying = Carrying { hub: hub.clone(), catalog: context.catalog.clone(), gate };
         let start = Start {
             hub: hub.clone(),
-            link: Link::to_remote(calls, context.incarnation),
+            link: Link::to_remote(calls, Arc::new(carrying), context.incarnation),
             declared: context.declared,
             opening: context.opening,
             transport: self.args.endpoint.transport,

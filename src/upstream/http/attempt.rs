@@ -3,19 +3,19 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::Response;
 use reqwest::header::{HeaderMap, HeaderValue};
 
+use super::answer::Answer;
 use super::events::{EventStream, content_type, is_stream, too_large};
 use super::fault::{HttpFault, Proof, Word};
 use super::hub::{Doubt, Hub, Incident, Origin};
 use super::inbox::Inbox;
-use super::network::network_fault;
 use super::session::{SESSION_ID, Session};
 use super::verdict::{self, Form, Refused};
 use crate::jsonrpc::{Incoming, RpcError, lone_answer, one_line, too_deep};
@@ -125,8 +125,8 @@ impl Clock {
         (self.at, self.asked) = (self.hard, true);
     }
 
-    async fn within<T>(&mut self, what: impl Future<Output = T>) -> Result<T, Stop> {
-        let mut what = std::pin::pin!(what);
+    /// Waits for something until the time is up. It stays where it is: moved here, each call would have room for it twice.
+    async fn within<T>(&mut self, mut what: Pin<&mut impl Future<Output = T>>) -> Result<T, Stop> {
         loop {
             match tokio::time::timeout_at(self.at.into(), &mut what).await {
                 Ok(done) => return Ok(done),
@@ -140,17 +140,20 @@ impl Clock {
 /// Sends a request and reads its answer.
 pub(super) async fn send(hub: &Arc<Hub>, request: &Request<'_>, clock: &mut Clock) -> Result<Answered, Stop> {
     if let Some(inbox) = hub.inbox() {
-        return post_and_wait(hub, &inbox, request, clock).await;
+        return Box::pin(post_and_wait(hub, &inbox, request, clock)).await;
     }
     let target = hub.target();
-    let posted = hub.client.post(&target, request.body.clone(), request.headers.clone());
-    let response = clock.within(posted).await??;
+    let response = {
+        let posted = pin!(hub.client.post(&target, request.body.clone(), &request.headers));
+        clock.within(posted).await??
+    };
     if response.status().is_success() {
         hub.activity.heard(Instant::now());
     } else {
         // What stands in front of a server that is gone answers as well: with 5xx.
         let is_from_server = !response.status().is_server_error();
-        let judged = clock.within(hub.client.refusal(response, request.method, request.session)).await?;
+        let mut judging = Box::pin(hub.client.refusal(response, request.method, request.session));
+        let judged = clock.within(judging.as_mut()).await?;
         if is_from_server || matches!(judged, Refused::Said(_)) {
             hub.activity.heard(Instant::now());
         }
@@ -164,10 +167,13 @@ pub(super) async fn send(hub: &Arc<Hub>, request: &Request<'_>, clock: &mut Cloc
     let session_id = response.headers().get(SESSION_ID).cloned();
     let outcome = match verdict::form(content_type(&response)) {
         Form::Json => {
-            let body = clock.within(read_body(hub, response)).await??;
+            let body = {
+                let reading = pin!(read_body(hub, response));
+                clock.within(reading).await??
+            };
             answer_of(request, &body)?
         }
-        Form::Events => read_events(hub, request, clock, response).await?,
+        Form::Events => Box::pin(read_events(hub, request, clock, response)).await?,
         Form::Other => {
             let status = response.status().as_u16();
             return Err(verdict::not_mcp(request.method, status, content_type(&response)).into());
@@ -187,8 +193,8 @@ async fn post_and_wait(
     let place = inbox.place(request.id);
     let mut place = place.ok_or_else(|| HttpFault::unseen(Word::StreamLost, ended))?;
     let target = hub.target();
-    let posting = hub.client.post(&target, request.body.clone(), request.headers.clone());
-    let mut posting = std::pin::pin!(tokio::time::timeout(POST_LIMIT, posting));
+    let posting = hub.client.post(&target, request.body.clone(), &request.headers);
+    let mut posting = pin!(tokio::time::timeout(POST_LIMIT, posting));
     let mut is_posted = false;
     loop {
         tokio::select! {
@@ -223,7 +229,7 @@ async fn post_and_wait(
 }
 
 /// Reads a body of at most as many bytes as an answer may have.
-async fn read_body(hub: &Hub, mut response: Response) -> Result<Bytes, HttpFault> {
+async fn read_body(hub: &Hub, mut response: Answer) -> Result<Bytes, HttpFault> {
     let limit = hub.max_answer;
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
     if announced.is_some_and(|length| length > limit) {
@@ -231,7 +237,7 @@ async fn read_body(hub: &Hub, mut response: Response) -> Result<Bytes, HttpFault
     }
     let mut body: Option<Vec<u8>> = None;
     let mut only = Bytes::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| network_fault(&error))? {
+    while let Some(chunk) = response.chunk().await? {
         hub.activity.heard(Instant::now());
         if body.is_none() && only.is_empty() {
             only = chunk;
@@ -292,7 +298,7 @@ async fn read_events(
     hub: &Arc<Hub>,
     request: &Request<'_>,
     clock: &mut Clock,
-    response: Response,
+    response: Answer,
 ) -> Result<Result<Bytes, RpcError>, Stop> {
     let mut stream = EventStream::new(response, hub);
     let mut parked = Parked::default();
@@ -366,9 +372,10 @@ async fn resumed(
     let Some(last_id) = cursor.last_id.clone() else { return Err(fault.into()) };
     while cursor.resumptions < MAX_RESUMPTIONS {
         cursor.resumptions += 1;
-        clock.within(tokio::time::sleep(cursor.retry.unwrap_or(RETRY).clamp(MIN_RETRY, MAX_RETRY))).await?;
+        let pause = cursor.retry.unwrap_or(RETRY).clamp(MIN_RETRY, MAX_RETRY);
+        clock.within(pin!(tokio::time::sleep(pause))).await?;
         let headers = request.session.headers_behind(Some(&last_id));
-        match clock.within(hub.client.get(headers)).await? {
+        match clock.within(pin!(hub.client.get(headers))).await? {
             Ok(response) if response.status().is_success() && is_stream(&response) => {
                 return Ok(EventStream::new(response, hub));
             }

@@ -7,10 +7,10 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use reqwest::StatusCode;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 
 use super::attempt::{self, Answered, Clock, Request, Stop};
 use super::fault::{Consequence, HttpFault, Proof, Word};
+use super::gate::{Gate, Place, Shutting};
 use super::headers;
 use super::hub::{Doubt, Hub, Incident, SIDE_LIMIT};
 use super::pauses::Pauses;
@@ -19,39 +19,50 @@ use super::throttle::TooLate;
 use crate::jsonrpc;
 use crate::mcp::translate::HeaderParam;
 use crate::mcp::{Era, method};
-use crate::upstream::call::{Call, Outcome, Refusal, Submitted, Unsent};
+use crate::upstream::call::{Call, Carrier, Outcome, Refusal, Submitted, Unsent};
 use crate::upstream::catalog::CatalogSlot;
 use crate::upstream::exchange::Exchange;
 
-/// Carries calls from a link until it is closed or told to close; then those under way have until the time that is told.
+/// Room for what is around the params of a request, in bytes.
+const ROOM_AROUND: usize = 160;
+
+/// Carries the calls of one link, each in a task of its own.
+pub(super) struct Carrying {
+    pub(super) hub: Arc<Hub>,
+    pub(super) catalog: Arc<CatalogSlot>,
+    pub(super) gate: Arc<Gate>,
+}
+
+impl Carrier for Carrying {
+    fn carry(&self, unsent: Unsent) -> Result<oneshot::Receiver<Outcome>, Box<Unsent>> {
+        let Some(place) = self.gate.enter() else { return Err(Box::new(unsent)) };
+        let (reply, outcome) = oneshot::channel();
+        tokio::spawn(carry(self.hub.clone(), self.catalog.clone(), place, unsent, reply));
+        Ok(outcome)
+    }
+}
+
+/// Keeps the link of a server open until it is let go or told to close; then calls under way have until the time that is
+/// told. When it ends, or is dropped, they end with it.
 pub(super) async fn serve(
     hub: Arc<Hub>,
-    catalog: Arc<CatalogSlot>,
-    mut calls: mpsc::Receiver<Submitted>,
+    gate: Arc<Gate>,
+    mut posts: mpsc::Receiver<Submitted>,
     mut close: oneshot::Receiver<Instant>,
 ) {
-    let mut tasks = JoinSet::new();
+    let shutting = Shutting(gate);
     let until = loop {
         tokio::select! {
-            submitted = calls.recv() => match submitted {
-                Some(Submitted::Call { unsent, reply }) => {
-                    tasks.spawn(carry(hub.clone(), catalog.clone(), unsent, reply));
-                }
+            submitted = posts.recv() => match submitted {
                 Some(Submitted::Notification(name)) => post_notification(&hub, name).await,
+                Some(Submitted::Call { unsent, reply }) => drop(reply.send(unsent.given_back())),
                 None => break Instant::now(),
             },
-            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             until = &mut close => break until.unwrap_or_else(|_| Instant::now()),
         }
     };
-    calls.close();
-    while let Ok(submitted) = calls.try_recv() {
-        if let Submitted::Call { unsent, reply } = submitted {
-            let _ = reply.send(unsent.given_back());
-        }
-    }
-    let over = async { while tasks.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout_at(until.into(), over).await;
+    shutting.0.close();
+    let _ = tokio::time::timeout_at(until.into(), shutting.0.emptied()).await;
 }
 
 /// Posts a notification without params; what comes of it is counted only.
@@ -68,7 +79,8 @@ async fn try_notification(hub: &Arc<Hub>, name: &'static str) -> Option<StatusCo
     let mut body = BytesMut::new();
     jsonrpc::push_notification(&mut body, name, b"");
     let target = hub.target();
-    let posting = hub.client.post(&target, body.freeze(), session.headers());
+    let headers = session.headers();
+    let posting = hub.client.post(&target, body.freeze(), &headers);
     let response = tokio::time::timeout(SIDE_LIMIT, posting).await.ok()?.ok()?;
     hub.note_limit(&response);
     Some(response.status())
@@ -83,15 +95,18 @@ pub(super) async fn post_initialized(hub: &Arc<Hub>, deadline: Instant) {
     }
 }
 
+/// Carries a call to its outcome; gives it up, which cancels it, when nobody waits for that any more.
 async fn carry(
     hub: Arc<Hub>,
     catalog: Arc<CatalogSlot>,
+    place: Place,
     unsent: Unsent,
     mut reply: oneshot::Sender<Outcome>,
 ) {
     let outcome = tokio::select! {
+        biased;
         outcome = run(&hub, &catalog, unsent) => outcome,
-        // Dropping the other branch cancels the call.
+        () = place.cut() => Outcome::Gone { unsent: None },
         () = reply.closed() => return,
     };
     let _ = reply.send(outcome);
@@ -106,7 +121,7 @@ async fn run(hub: &Arc<Hub>, catalog: &CatalogSlot, unsent: Unsent) -> Outcome {
     let mut clock = Clock::new(limits);
     let mut run = Run { hub, catalog, call: &call, era_meta: &era_meta, exchange: exchange.as_ref() };
     let stopped = match call.method == method::LISTEN {
-        true => run.listen(&mut clock).await,
+        true => Box::pin(run.listen(&mut clock)).await,
         false => run.carry(&mut clock).await,
     };
     match stopped {
@@ -160,11 +175,14 @@ impl Run<'_> {
     /// Sends the call, and once more where that is harmless: it has provably not been begun, or only reads (R57).
     async fn carry(&mut self, clock: &mut Clock) -> Result<Said, Stop> {
         let session = self.hub.session();
-        let first = match self.attempt_in_turn(&session, clock).await {
-            Ok(answered) => return Ok(answered.outcome),
-            Err(stop) => stop,
-        };
-        match first {
+        match self.attempt_in_turn(&session, clock).await {
+            Ok(answered) => Ok(answered.outcome),
+            Err(stop) => Box::pin(self.carry_again(stop, &session, clock)).await,
+        }
+    }
+
+    async fn carry_again(&self, stop: Stop, session: &Session, clock: &mut Clock) -> Result<Said, Stop> {
+        match stop {
             Stop::SessionLost => self.renew(session.number, clock).await?,
             Stop::Fault(fault) if fault.word == Word::RateLimited && !is_probe(&self.call.method) => {}
             Stop::Fault(fault)
@@ -207,15 +225,16 @@ impl Run<'_> {
     async fn attempt(&self, session: &Session, clock: &mut Clock) -> Result<Answered, Stop> {
         let Run { hub, call, .. } = self;
         let id = hub.next_id();
-        let mut body = BytesMut::new();
         let meta = [&self.era_meta[..], &call.meta[..]];
+        let room = call.members.len() + self.era_meta.len() + call.meta.len() + ROOM_AROUND;
+        let mut body = BytesMut::with_capacity(room);
         jsonrpc::push_request(&mut body, id, &call.method, &call.members, &meta, call.progress);
         // The end of its line.
         body.truncate(body.len() - 1);
         let body = body.freeze();
         let mut headers = session.headers();
         if session.era == Era::Modern {
-            headers::write(&mut headers, &call.method, &body, |tool| self.annotated(tool));
+            headers::write(&mut headers, &call.method, &call.members, |tool| self.annotated(tool));
         }
         let exchange = self.exchange;
         let request = Request { id, method: &call.method, body, headers, session, exchange };

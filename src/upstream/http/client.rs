@@ -5,24 +5,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::Full;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    USER_AGENT, WWW_AUTHENTICATE,
 };
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, StatusCode, Url};
 use sha2::{Digest, Sha256};
 
+use super::answer::Answer;
 use super::authorizer::{Authorizer, Grant};
+use super::direct::Direct;
 use super::endpoint::{AuthChoice, CLIENT_ID, ClientProof, Endpoint};
 use super::fault::{HttpFault, Word};
 use super::host::literal;
-use super::network::{build, check_proxy, network_fault, not_allowed, pause_of};
+use super::network::{self, build, build_direct, check_proxy, network_fault, not_allowed, pause_of};
 use super::session::Session;
 use super::shown::shown_address;
+use super::target::Target;
 use super::tls;
 use super::token_client::TokenClient;
 use super::verdict::{self, Refused, RefusedHead};
 use crate::process::{Secret, resolve_text};
 
+/// Room for the headers that a request has beside those of its definition.
+const ROOM: usize = 12;
 /// Maximum number of redirects within the origin.
 const MAX_REDIRECTS: usize = 3;
 /// Maximum number of bytes of a refusal that are read.
@@ -30,10 +37,24 @@ const MAX_REFUSAL: usize = 64 * 1024;
 /// Time to read the body of a refusal.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
 
+/// A request that may have to be sent more than once.
+struct Request<'a> {
+    method: Method,
+    to: &'a Target,
+    body: Option<Bytes>,
+    /// Headers of this request, beside those of all of them.
+    extra: &'a HeaderMap,
+}
+
 /// Connections to one server, with what is sent on each request.
 pub(super) struct HttpClient {
     client: Client,
-    url: Url,
+    /// Connections of our own; `None` where only the library's will do.
+    direct: Option<Direct>,
+    /// Headers of each request that goes over one of those, and of each that posts a message.
+    base: HeaderMap,
+    posted: HeaderMap,
+    target: Arc<Target>,
     name: Arc<str>,
     has_credential: bool,
     /// Source of tokens; `None` where none are wanted.
@@ -90,9 +111,14 @@ impl HttpClient {
             || !headers.is_empty()
             || !url.username().is_empty()
             || url.query().is_some();
+        let direct = build_direct(endpoint, &url, tls.clone());
+        let target = Arc::new(Target::new(url.clone()));
+        let base = base(&headers, &target);
+        let posted = posted(&base);
         let client = build(endpoint, &url, headers, tls).map_err(wrong)?;
+        let credential = digest.finalize().into();
         let name = endpoint.name.clone();
-        Ok(HttpClient { client, url, name, has_credential, authorizer, credential: digest.finalize().into() })
+        Ok(HttpClient { client, direct, base, posted, target, name, has_credential, authorizer, credential })
     }
 
     /// Returns the digest of the address and the headers that are sent, by which a change of a credential is known.
@@ -102,34 +128,35 @@ impl HttpClient {
 
     /// Returns the address, which may have secrets in it.
     pub(super) fn url(&self) -> &Url {
-        &self.url
+        self.target.url()
+    }
+
+    /// Returns the same as requests have it.
+    pub(super) fn target(&self) -> &Arc<Target> {
+        &self.target
     }
 
     /// Posts a message.
     pub(super) async fn post(
         &self,
-        to: &Url,
+        to: &Target,
         body: Bytes,
-        mut extra: HeaderMap,
-    ) -> Result<Response, HttpFault> {
-        extra.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        extra.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.send(Method::POST, to, Some(body), extra).await
+        extra: &HeaderMap,
+    ) -> Result<Answer, HttpFault> {
+        self.send(Request { method: Method::POST, to, body: Some(body), extra }).await
     }
 
     /// Opens a stream of events.
-    pub(super) async fn get(&self, mut extra: HeaderMap) -> Result<Response, HttpFault> {
+    pub(super) async fn get(&self, mut extra: HeaderMap) -> Result<Answer, HttpFault> {
         extra.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        self.send(Method::GET, &self.url, None, extra).await
+        self.send(Request { method: Method::GET, to: &self.target, body: None, extra: &extra }).await
     }
 
     /// Ends a session. No token is asked for: whoever leaves would not be there to keep it.
-    pub(super) async fn delete(&self, mut extra: HeaderMap) -> Result<Response, HttpFault> {
+    pub(super) async fn delete(&self, extra: HeaderMap) -> Result<Answer, HttpFault> {
         let bearer = self.authorizer.as_ref().and_then(|authorizer| authorizer.last());
-        if let Some(bearer) = bearer {
-            extra.insert(AUTHORIZATION, bearer.value);
-        }
-        self.send_along(Method::DELETE, &self.url, None, extra).await
+        let request = Request { method: Method::DELETE, to: &self.target, body: None, extra: &extra };
+        self.send_along(&request, bearer.as_ref().map(|bearer| &bearer.value)).await
     }
 
     /// Returns the source of tokens; `None` where none are wanted.
@@ -137,31 +164,29 @@ impl HttpClient {
         self.authorizer.as_ref()
     }
 
+    async fn send(&self, request: Request<'_>) -> Result<Answer, HttpFault> {
+        match &self.authorizer {
+            None => self.send_along(&request, None).await,
+            Some(authorizer) => Box::pin(self.send_authorized(authorizer, &request)).await,
+        }
+    }
+
     /// Sends a request with a token, where there are any, and once more with another if that is refused: a server that
     /// refuses a token has not begun the request (R56).
-    async fn send(
+    async fn send_authorized(
         &self,
-        method: Method,
-        to: &Url,
-        body: Option<Bytes>,
-        mut headers: HeaderMap,
-    ) -> Result<Response, HttpFault> {
-        let Some(authorizer) = &self.authorizer else {
-            return self.send_along(method, to, body, headers).await;
-        };
+        authorizer: &Arc<Authorizer>,
+        request: &Request<'_>,
+    ) -> Result<Answer, HttpFault> {
         let bearer = authorizer.bearer(None, None).await?;
-        if let Some(bearer) = &bearer {
-            headers.insert(AUTHORIZATION, bearer.value.clone());
-        }
-        let response = self.send_along(method.clone(), to, body.clone(), headers.clone()).await?;
+        let response = self.send_along(request, bearer.as_ref().map(|bearer| &bearer.value)).await?;
         let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
         match (response.status(), bearer) {
             (StatusCode::UNAUTHORIZED, Some(bearer)) => {
                 let Some(bearer) = authorizer.bearer(Some(bearer.number), challenge).await? else {
                     return Ok(response);
                 };
-                headers.insert(AUTHORIZATION, bearer.value);
-                self.send_along(method, to, body, headers).await
+                self.send_along(request, Some(&bearer.value)).await
             }
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
                 authorizer.is_challenged(challenge);
@@ -174,33 +199,80 @@ impl HttpClient {
     /// Sends a request, along redirects within the origin.
     async fn send_along(
         &self,
-        method: Method,
-        to: &Url,
-        body: Option<Bytes>,
-        headers: HeaderMap,
-    ) -> Result<Response, HttpFault> {
-        let mut url = to.clone();
-        for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
-            if let Some(body) = &body {
-                request = request.body(body.clone());
-            }
-            let response = request.send().await.map_err(|error| network_fault(&error))?;
-            if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED {
+        request: &Request<'_>,
+        token: Option<&HeaderValue>,
+    ) -> Result<Answer, HttpFault> {
+        let response = self.send_once(request, request.to, token).await?;
+        match is_redirect(&response) {
+            false => Ok(response),
+            true => Box::pin(self.follow(request, response, token)).await,
+        }
+    }
+
+    async fn follow(
+        &self,
+        request: &Request<'_>,
+        mut response: Answer,
+        token: Option<&HeaderValue>,
+    ) -> Result<Answer, HttpFault> {
+        let mut url = request.to.url().clone();
+        for _ in 0..MAX_REDIRECTS {
+            url = followed(&url, &response)?;
+            response = self.send_once(request, &Target::new(url.clone()), token).await?;
+            if !is_redirect(&response) {
                 return Ok(response);
             }
-            url = followed(&url, &response)?;
         }
         Err(HttpFault::unseen(Word::Redirected, "redirects in a circle; check the url"))
     }
 
+    /// Sends a request over a connection of ours where there are such, and over the library's elsewhere. What most requests
+    /// do not need is in boxes, here and above: a future that is small is not copied about for each of them.
+    async fn send_once(
+        &self,
+        request: &Request<'_>,
+        to: &Target,
+        token: Option<&HeaderValue>,
+    ) -> Result<Answer, HttpFault> {
+        let headers = self.headers(request, token);
+        match (&self.direct, to.parts()) {
+            (Some(direct), Some(parts)) => {
+                let mut made = hyper::Request::new(Full::new(request.body.clone().unwrap_or_default()));
+                *made.method_mut() = request.method.clone();
+                *made.uri_mut() = parts.path.clone();
+                *made.headers_mut() = headers;
+                let mut made = Some(made);
+                direct.send(&parts.origin, &mut made).await
+            }
+            _ => {
+                let mut sent = self.client.request(request.method.clone(), to.url().clone()).headers(headers);
+                if let Some(body) = &request.body {
+                    sent = sent.body(body.clone());
+                }
+                let sent = Box::pin(sent.send());
+                sent.await.map(Answer::Library).map_err(|error| network_fault(&error))
+            }
+        }
+    }
+
+    fn headers(&self, request: &Request<'_>, token: Option<&HeaderValue>) -> HeaderMap {
+        let mut headers = if request.body.is_some() { self.posted.clone() } else { self.base.clone() };
+        for (name, value) in request.extra {
+            headers.insert(name, value.clone());
+        }
+        if let Some(token) = token {
+            headers.insert(AUTHORIZATION, token.clone());
+        }
+        headers
+    }
+
     /// Judges an answer to a request of this session that is no success; reads the beginning of its body.
-    pub(super) async fn refusal(&self, response: Response, method: &str, session: &Session) -> Refused {
+    pub(super) async fn refusal(&self, response: Answer, method: &str, session: &Session) -> Refused {
         let text = |name: &HeaderName| {
             let value = response.headers().get(name)?;
             value.to_str().ok().map(str::to_owned)
         };
-        let (challenge, pause) = (text(&WWW_AUTHENTICATE), pause_of(&response));
+        let (challenge, pause) = (text(&WWW_AUTHENTICATE), pause_of(response.headers()));
         let status = response.status().as_u16();
         let body = tokio::time::timeout(REFUSAL_LIMIT, beginning(response)).await.unwrap_or_default();
         let takes_logins = self.authorizer.as_ref().is_some_and(|authorizer| authorizer.takes_logins());
@@ -221,8 +293,37 @@ impl HttpClient {
     }
 }
 
+fn is_redirect(response: &Answer) -> bool {
+    response.status().is_redirection() && response.status() != StatusCode::NOT_MODIFIED
+}
+
+/// Returns the headers of each request, with those of the definition. All of them go to one origin.
+fn base(headers: &HeaderMap, to: &Target) -> HeaderMap {
+    let mut base = HeaderMap::with_capacity(headers.len() + ROOM);
+    base.insert(USER_AGENT, HeaderValue::from_static(network::USER_AGENT));
+    base.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if let Some(parts) = to.parts() {
+        base.insert(HOST, parts.host.clone());
+    }
+    for name in headers.keys().filter(|name| **name != ACCEPT_ENCODING) {
+        base.remove(name);
+        for value in headers.get_all(name) {
+            base.append(name, value.clone());
+        }
+    }
+    base
+}
+
+/// Returns the headers of each request that posts a message.
+fn posted(base: &HeaderMap) -> HeaderMap {
+    let mut posted = base.clone();
+    posted.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    posted.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    posted
+}
+
 /// Reads the beginning of a body; what cannot be read is left out.
-async fn beginning(mut response: Response) -> Bytes {
+async fn beginning(mut response: Answer) -> Bytes {
     let mut body = Vec::new();
     while body.len() < MAX_REFUSAL
         && let Ok(Some(chunk)) = response.chunk().await
@@ -254,7 +355,7 @@ fn header(name: &str, value: &Secret) -> Result<(HeaderName, HeaderValue), &'sta
 }
 
 /// Returns where a redirect leads, if it may be followed.
-fn followed(from: &Url, response: &Response) -> Result<Url, HttpFault> {
+fn followed(from: &Url, response: &Answer) -> Result<Url, HttpFault> {
     let status = response.status().as_u16();
     let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
     let target = target.and_then(|target| from.join(target).ok());

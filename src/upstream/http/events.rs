@@ -4,19 +4,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 
+use super::answer::Answer;
 use super::fault::{HttpFault, Word};
 use super::hub::Hub;
-use super::network::network_fault;
 use super::verdict::{self, Form};
 use crate::sse::{SseData, SseEvent, TooLong};
 use crate::upstream::probe::Activity;
 
 /// A stream of events that is being read.
 pub(super) struct EventStream {
-    response: Response,
+    response: Answer,
     sse: SseData,
     ready: VecDeque<SseEvent>,
     activity: Arc<Activity>,
@@ -29,12 +28,12 @@ impl From<TooLong> for HttpFault {
 }
 
 /// Returns the media type of a body; `None` if the answer names none that can be read.
-pub(super) fn content_type(response: &Response) -> Option<&str> {
+pub(super) fn content_type(response: &Answer) -> Option<&str> {
     response.headers().get(CONTENT_TYPE)?.to_str().ok()
 }
 
 /// Reports whether a body is a stream of events.
-pub(super) fn is_stream(response: &Response) -> bool {
+pub(super) fn is_stream(response: &Answer) -> bool {
     verdict::form(content_type(response)) == Form::Events
 }
 
@@ -47,7 +46,7 @@ pub(super) fn too_large(limit: usize) -> HttpFault {
 
 impl EventStream {
     /// Reads the body of an answer of this server, with events of at most as many bytes as an answer may have.
-    pub(super) fn new(response: Response, hub: &Hub) -> EventStream {
+    pub(super) fn new(response: Answer, hub: &Hub) -> EventStream {
         let sse = SseData::with_limit(hub.max_answer);
         EventStream { response, sse, ready: VecDeque::new(), activity: hub.activity.clone() }
     }
@@ -69,7 +68,7 @@ impl EventStream {
 
     /// Reads what has come; returns `false` at the end of the stream. A comment is no event, and a sign of life.
     pub(super) async fn read(&mut self) -> Result<bool, HttpFault> {
-        let chunk = self.response.chunk().await.map_err(|error| network_fault(&error))?;
+        let chunk = self.response.chunk().await?;
         let Some(chunk) = chunk else { return Ok(false) };
         self.activity.heard(Instant::now());
         let ready = &mut self.ready;

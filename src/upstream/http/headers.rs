@@ -1,5 +1,5 @@
 //! Headers by which a modern request says outside what is inside (spec 2026-07-28, basic/transports/streamable-http;
-//! `remote-upstreams.md`, R28). Pure. They are read from the body that is sent, so that both always say the same.
+//! `remote-upstreams.md`, R28). Pure. They are read from what goes into the body, so that both always say the same.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,12 +20,6 @@ const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 #[derive(Deserialize)]
-struct Request<'a> {
-    #[serde(borrow)]
-    params: Params<'a>,
-}
-
-#[derive(Deserialize)]
 struct Params<'a> {
     #[serde(borrow, default)]
     name: Option<Cow<'a, str>>,
@@ -35,21 +29,29 @@ struct Params<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-/// Writes the headers of a request with this method and body. `annotated` gives the arguments of a tool that its schema
-/// wants in headers.
+/// Writes the headers of a request with this method and these members of its params. `annotated` gives the arguments of a
+/// tool that its schema wants in headers.
 pub(super) fn write(
     headers: &mut HeaderMap,
     asked: &str,
-    body: &[u8],
-    annotated: impl FnOnce(&str) -> Arc<[HeaderParam]>,
+    members: &[u8],
+    annotated: impl Fn(&str) -> Arc<[HeaderParam]>,
 ) {
-    if let Ok(method) = HeaderValue::from_str(asked) {
+    if asked == method::TOOLS_CALL {
+        headers.insert(METHOD, HeaderValue::from_static(method::TOOLS_CALL));
+        // Nearly every call is one of these.
+        if let Some(name) = first_name(members).filter(|name| annotated(name).is_empty()) {
+            headers.insert(NAME, value(name));
+            return;
+        }
+    } else if let Ok(method) = HeaderValue::from_str(asked) {
         headers.insert(METHOD, method);
     }
     if ![method::TOOLS_CALL, method::RESOURCES_READ, method::PROMPTS_GET].contains(&asked) {
         return;
     }
-    let Ok(Request { params }) = serde_json::from_slice::<Request<'_>>(body) else { return };
+    let params = [b"{", members, b"}"].concat();
+    let Ok(params) = serde_json::from_slice::<Params<'_>>(&params) else { return };
     let name = if asked == method::RESOURCES_READ { params.uri } else { params.name };
     let Some(name) = name else { return };
     headers.insert(NAME, value(&name));
@@ -76,6 +78,13 @@ pub(super) fn write(
     }
 }
 
+/// Returns the name that members begin with, if it is written as it is read.
+fn first_name(members: &[u8]) -> Option<&str> {
+    let rest = members.strip_prefix(b"\"name\":\"")?;
+    let name = rest.get(..memchr::memchr2(b'"', b'\\', rest)?)?;
+    (rest.get(name.len()) == Some(&b'"')).then(|| std::str::from_utf8(name).ok()).flatten()
+}
+
 /// Returns a text as a header's value: as it is where a header can have it, or in base64.
 fn value(text: &str) -> HeaderValue {
     let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
@@ -96,9 +105,10 @@ mod tests {
     use serde_json::json;
 
     fn written(asked: &str, params: &Value, annotated: Vec<HeaderParam>) -> Vec<(String, String)> {
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": asked, "params": params}).to_string();
+        let params = params.to_string();
+        let members = params[1..params.len() - 1].as_bytes();
         let mut headers = HeaderMap::new();
-        write(&mut headers, asked, body.as_bytes(), |_| annotated.into());
+        write(&mut headers, asked, members, |_| annotated.clone().into());
         let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
         headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
     }
@@ -113,6 +123,8 @@ mod tests {
             [pair("mcp-method", "resources/read"), pair("mcp-name", "a://b")]
         );
         assert_eq!(of("tools/call", json!({"name": "ü"}))[1], pair("mcp-name", "=?base64?w7w=?="));
+        assert_eq!(of("tools/call", json!({"name": "a\"b"}))[1], pair("mcp-name", "a\"b"));
+        assert_eq!(of("tools/call", json!({"arguments": {}, "name": "c"}))[1], pair("mcp-name", "c"));
         assert_eq!(of("prompts/get", json!({"name": " a"}))[1], pair("mcp-name", "=?base64?IGE=?="));
     }
 

@@ -1,6 +1,7 @@
 //! What all calls to one remote server share: its connections, its session, which requests are under way, and what becomes
 //! of the messages that belong to none of them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,15 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{StatusCode, Url};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::answer::Answer as HttpAnswer;
 use super::client::HttpClient;
 use super::fault::{HttpFault, Word};
 use super::freshness::Freshness;
 use super::inbox::Inbox;
 use super::network::pause_of;
 use super::session::Session;
+use super::target::Target;
 use super::throttle::Throttle;
 use crate::jsonrpc::{self, Incoming};
 use crate::mcp::{Answer, Era, method};
@@ -69,16 +72,19 @@ pub(super) struct Lost {
 
 /// A request that the server has.
 struct UnderWay {
-    method: Box<str>,
+    method: Cow<'static, str>,
     exchange: Option<Arc<Exchange>>,
     /// Set when its client may have been asked something on another stream.
     asked: Arc<AtomicBool>,
 }
 
+/// Requests under way by our ids, which nobody else chooses: their hash need not withstand anybody.
+type Requests = HashMap<u64, UnderWay, foldhash::fast::FixedState>;
+
 /// Requests of one opening, and whom they were for.
 #[derive(Default)]
 struct Traffic {
-    under_way: HashMap<u64, UnderWay>,
+    under_way: Requests,
     unfinished: Unfinished,
     served: Served,
     told_logs: LogRate,
@@ -98,7 +104,7 @@ pub(super) struct Hub {
     pub(super) server: Arc<str>,
     pub(super) client: HttpClient,
     /// Where requests are posted: the address of the definition, or what an HTTP+SSE server named.
-    target: Mutex<Url>,
+    target: Mutex<Arc<Target>>,
     session: Mutex<Session>,
     /// Who waits for messages on the stream of an HTTP+SSE server; `None` of any other.
     inbox: Mutex<Option<Arc<Inbox>>>,
@@ -142,7 +148,7 @@ impl Hub {
         let HubParts { server, client, lost, incident, announcer, max_answer } = parts;
         Hub {
             server,
-            target: Mutex::new(client.url().clone()),
+            target: Mutex::new(client.target().clone()),
             client,
             session: Mutex::new(Session::opening(Era::Legacy)),
             inbox: Mutex::default(),
@@ -177,13 +183,13 @@ impl Hub {
     }
 
     /// Returns where requests are posted.
-    pub(super) fn target(&self) -> Url {
+    pub(super) fn target(&self) -> Arc<Target> {
         lock(&self.target).clone()
     }
 
     /// Sets where requests are posted.
     pub(super) fn set_target(&self, target: Url) {
-        *lock(&self.target) = target;
+        *lock(&self.target) = Arc::new(Target::new(target));
     }
 
     /// Returns who waits for messages on the stream of an HTTP+SSE server; `None` of any other.
@@ -231,11 +237,11 @@ impl Hub {
 
     /// Leaves the server alone for as long as it wants, if this answer says that it is asked too often (R55); returns for how
     /// long.
-    pub(super) fn note_limit(&self, response: &Response) -> Option<Duration> {
+    pub(super) fn note_limit(&self, response: &HttpAnswer) -> Option<Duration> {
         if response.status() != StatusCode::TOO_MANY_REQUESTS {
             return None;
         }
-        Some(self.throttle.refused(pause_of(response), Instant::now()))
+        Some(self.throttle.refused(pause_of(response.headers()), Instant::now()))
     }
 
     /// Returns the refusal of credentials, or for too many requests, that a call met last, once; `None` if none did.
@@ -247,14 +253,14 @@ impl Hub {
     pub(super) fn begin(
         &self,
         id: u64,
-        (method, members): (&str, &[u8]),
+        (method, members): (&Cow<'static, str>, &[u8]),
         exchange: Option<&Arc<Exchange>>,
         asked: &Arc<AtomicBool>,
     ) {
         let mut traffic = lock(&self.traffic);
         traffic.served.add(method, members, exchange.map(Arc::as_ref));
         let (exchange, asked) = (exchange.cloned(), asked.clone());
-        traffic.under_way.insert(id, UnderWay { method: method.into(), exchange, asked });
+        traffic.under_way.insert(id, UnderWay { method: method.clone(), exchange, asked });
         self.activity.set_in_flight(traffic.under_way.len());
     }
 
@@ -411,7 +417,8 @@ impl Hub {
         tokio::spawn(async move {
             let _place = place;
             let target = hub.target();
-            let posting = hub.client.post(&target, body, session.headers());
+            let headers = session.headers();
+            let posting = hub.client.post(&target, body, &headers);
             let posted = tokio::time::timeout(limit, posting).await;
             match posted {
                 Ok(Ok(response)) if response.status().is_success() => {}
@@ -421,6 +428,6 @@ impl Hub {
     }
 }
 
-fn requests(under_way: &HashMap<u64, UnderWay>) -> impl Iterator<Item = (u64, &str, Option<&Exchange>)> {
+fn requests(under_way: &Requests) -> impl Iterator<Item = (u64, &str, Option<&Exchange>)> {
     under_way.iter().map(|(id, one)| (*id, &*one.method, one.exchange.as_deref()))
 }

@@ -3,15 +3,18 @@
 
 mod actor;
 mod address;
+mod answer;
 mod assertion;
 mod attempt;
 mod authorizer;
 mod calling;
 mod client;
+mod direct;
 mod endpoint;
 mod events;
 pub(super) mod fault;
 mod freshness;
+mod gate;
 mod headers;
 mod host;
 mod http_sse;
@@ -27,6 +30,7 @@ mod pauses;
 mod session;
 mod shown;
 pub(super) mod start_view;
+mod target;
 mod throttle;
 mod tls;
 mod token_client;

@@ -4,14 +4,18 @@
 use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper_util::client::legacy::connect::dns;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Url};
 use rustls::AlertDescription;
+use tower_service::Service;
 
 use super::address::{AddressRules, Forbidden, Scope};
+use super::direct::Direct;
 use super::endpoint::{Endpoint, ProxyChoice};
 use super::fault::{HttpFault, Word};
 use super::host::{is_loopback, literal};
@@ -21,7 +25,29 @@ use crate::retry_after::retry_after;
 use crate::text::innermost;
 
 /// Time that an idle connection is kept: Node and uvicorn close theirs after five to six seconds (R47).
-const IDLE: Duration = Duration::from_secs(4);
+pub(super) const IDLE: Duration = Duration::from_secs(4);
+
+/// Name of the gateway in each request.
+pub(super) const USER_AGENT: &str = concat!("mcpvisor/", env!("CARGO_PKG_VERSION"));
+
+/// Prepares connections of our own to where this address is; `None` where a proxy is between, which the library knows.
+pub(super) fn build_direct(endpoint: &Endpoint, url: &Url, tls: tls::Config) -> Option<Direct> {
+    let has_proxy = !is_loopback(url) && !proxies(&endpoint.proxy).is_empty();
+    (!has_proxy)
+        .then(|| Direct::new(names(endpoint, url), tls, endpoint.connect_timeout, endpoint.max_in_flight))
+}
+
+fn names(endpoint: &Endpoint, url: &Url) -> CheckedNames {
+    CheckedNames {
+        rules: endpoint.rules.clone(),
+        // One that a definition names may lead to where the definition may not.
+        exempt: match endpoint.proxy {
+            ProxyChoice::Environment => proxies(&endpoint.proxy).into(),
+            ProxyChoice::None | ProxyChoice::At(_) => Arc::default(),
+        },
+        port: url.port_or_known_default().unwrap_or_default(),
+    }
+}
 
 /// Prepares connections to where this address is, with these headers on each request.
 pub(super) fn build(
@@ -32,15 +58,6 @@ pub(super) fn build(
 ) -> Result<Client, String> {
     let mut headers = headers;
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let names = CheckedNames {
-        rules: endpoint.rules.clone(),
-        // One that a definition names may lead to where the definition may not.
-        exempt: match endpoint.proxy {
-            ProxyChoice::Environment => proxies(&endpoint.proxy),
-            ProxyChoice::None | ProxyChoice::At(_) => Vec::new(),
-        },
-        port: url.port_or_known_default().unwrap_or_default(),
-    };
     let mut builder = Client::builder()
         .tls_backend_preconfigured(tls)
         .connect_timeout(endpoint.connect_timeout)
@@ -51,9 +68,9 @@ pub(super) fn build(
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        .user_agent(concat!("mcpvisor/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .default_headers(headers)
-        .dns_resolver(Arc::new(names));
+        .dns_resolver(Arc::new(names(endpoint, url)));
     match &endpoint.proxy {
         _ if is_loopback(url) => builder = builder.no_proxy(),
         ProxyChoice::None => builder = builder.no_proxy(),
@@ -103,10 +120,11 @@ fn proxies(choice: &ProxyChoice) -> Vec<String> {
 }
 
 /// Resolver that leaves out addresses that may not be connected to, so that what is checked is what is dialled.
-struct CheckedNames {
+#[derive(Clone)]
+pub(super) struct CheckedNames {
     rules: Arc<AddressRules>,
     /// Names that the rules do not hold for: those of proxies, which are their operator's.
-    exempt: Vec<String>,
+    exempt: Arc<[String]>,
     port: u16,
 }
 
@@ -117,8 +135,28 @@ struct NoAddress(io::Error);
 
 impl Resolve for CheckedNames {
     fn resolve(&self, name: Name) -> Resolving {
-        let (rules, port) = (self.rules.clone(), self.port);
-        let is_checked = !self.exempt.iter().any(|exempt| exempt.eq_ignore_ascii_case(name.as_str()));
+        self.look_up(name.as_str())
+    }
+}
+
+impl Service<dns::Name> for CheckedNames {
+    type Response = Addrs;
+    type Error = Box<dyn StdError + Send + Sync>;
+    type Future = Resolving;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: dns::Name) -> Resolving {
+        self.look_up(name.as_str())
+    }
+}
+
+impl CheckedNames {
+    fn look_up(&self, name: &str) -> Resolving {
+        let (rules, port, name) = (self.rules.clone(), self.port, name.to_owned());
+        let is_checked = !self.exempt.iter().any(|exempt| exempt.eq_ignore_ascii_case(&name));
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), port)).await.map_err(NoAddress)?;
             let (mut good, mut refused) = (Vec::new(), None);
@@ -145,8 +183,8 @@ impl Resolve for CheckedNames {
 const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Returns for how long a server wants to be left alone by this answer; `None` if it does not say.
-pub(super) fn pause_of(response: &Response) -> Option<Duration> {
-    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+pub(super) fn pause_of(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
     retry_after(value, clock::wall_clock()).map(|pause| pause.min(MAX_PAUSE))
 }
 
@@ -157,13 +195,23 @@ pub(super) fn not_allowed(forbidden: &Forbidden) -> HttpFault {
 
 /// Says what a failure of the network is, and whether the server can have begun the request.
 pub(super) fn network_fault(error: &reqwest::Error) -> HttpFault {
-    if let Some(forbidden) = cause::<Forbidden>(error) {
-        return not_allowed(forbidden);
+    match error.is_connect() {
+        true => connect_fault(error, error.is_timeout(), &whole(error)),
+        false => broken_fault(error, &whole(error)),
     }
-    let reason = whole(error);
-    if error.is_connect() {
-        return connect_fault(error, &reason);
-    }
+}
+
+/// Says the same of a connection of ours that could not be opened.
+pub(super) fn not_connected(error: &(dyn StdError + 'static)) -> HttpFault {
+    connect_fault(error, false, &told_from(Some(error)))
+}
+
+/// Says the same of one that was open.
+pub(super) fn broken(error: &hyper::Error) -> HttpFault {
+    broken_fault(error, &told_from(Some(error)))
+}
+
+fn broken_fault(error: &(dyn StdError + 'static), reason: &str) -> HttpFault {
     // The last word of a handshake, which a server has after ours: it wants another certificate, or one at all.
     if let Some(rustls::Error::AlertReceived(alert)) = tls_error(error)
         && is_about_certificate(*alert)
@@ -180,11 +228,14 @@ pub(super) fn network_fault(error: &reqwest::Error) -> HttpFault {
     HttpFault::unknown(Word::StreamLost, format!("closed the connection before it answered: {reason}"))
 }
 
-fn connect_fault(error: &reqwest::Error, reason: &str) -> HttpFault {
+fn connect_fault(error: &(dyn StdError + 'static), is_late: bool, reason: &str) -> HttpFault {
+    if let Some(forbidden) = cause::<Forbidden>(error) {
+        return not_allowed(forbidden);
+    }
     let kind = cause::<io::Error>(error).map(io::Error::kind);
     let is_tls = tls_error(error).is_some();
     let (word, what) = match kind {
-        _ if error.is_timeout() || kind == Some(io::ErrorKind::TimedOut) => {
+        _ if is_late || kind == Some(io::ErrorKind::TimedOut) => {
             (Word::ConnectTimeout, "could not be connected to in time".to_owned())
         }
         _ if cause::<NoAddress>(error).is_some() => {
@@ -243,8 +294,11 @@ fn cause<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Opti
 
 /// Formats an error with its causes and without the address.
 pub(super) fn whole(error: &reqwest::Error) -> String {
+    told_from(error.source())
+}
+
+fn told_from(mut next: Option<&dyn StdError>) -> String {
     let mut told: Vec<String> = Vec::new();
-    let mut next: Option<&dyn StdError> = error.source();
     while let Some(error) = next {
         let text = error.to_string();
         if told.last() != Some(&text) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use reqwest::header::HeaderValue;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -270,7 +271,7 @@ pub(super) async fn initialize(
     })?;
     let facts = mcp::read_initialize(&result)
         .map_err(|reason| HttpFault::unknown(Word::BadReply, format!("failed the handshake: {reason}")))?;
-    let version = Some(Arc::from(&*facts.protocol_version));
+    let version = HeaderValue::from_str(&facts.protocol_version).ok();
     // Without a session nothing leads back to the gateway (R26).
     hub.freshness.set_told(session_id.is_some() || hub.inbox().is_some());
     hub.open_session(Session { number: 0, era: Era::Legacy, id: session_id, version });
@@ -293,7 +294,7 @@ async fn ask(
     let body = body.freeze();
     let mut headers = session.headers();
     if session.era == Era::Modern {
-        headers::write(&mut headers, asked, &body, |_| Arc::default());
+        headers::write(&mut headers, asked, members, |_| Arc::default());
     }
     let request = Request { id, method: asked, body, headers, session, exchange: None };
     let limits = Link::within(deadline, Instant::now());

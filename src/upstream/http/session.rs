@@ -1,8 +1,6 @@
 //! What a request has to say about the session that it belongs to. A session may be lost at any time and is opened again
 //! once for all who wait (`remote-upstreams.md`, R22, R25, R26 and R35 to R40).
 
-use std::sync::Arc;
-
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::mcp::{Era, MODERN_VERSION};
@@ -25,21 +23,21 @@ pub(super) struct Session {
     /// Id that the server gave; `None` in the modern era, and of a server without sessions.
     pub(super) id: Option<HeaderValue>,
     /// Version that goes into the headers; `None` before it was agreed on.
-    pub(super) version: Option<Arc<str>>,
+    pub(super) version: Option<HeaderValue>,
 }
 
 impl Session {
     /// Returns what is said before an era is known, by a request that opens this one.
     pub(super) fn opening(era: Era) -> Session {
-        let version = (era == Era::Modern).then(|| MODERN_VERSION.into());
+        let version = (era == Era::Modern).then_some(HeaderValue::from_static(MODERN_VERSION));
         Session { number: 0, era, id: None, version }
     }
 
     /// Returns the headers that say which session a request belongs to.
     pub(super) fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        if let Some(version) = self.version.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
-            headers.insert(VERSION, version);
+        if let Some(version) = &self.version {
+            headers.insert(VERSION, version.clone());
         }
         if let Some(id) = &self.id {
             headers.insert(SESSION_ID, id.clone());

@@ -122,7 +122,7 @@ impl TokenClient {
             if response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS {
                 let what =
                     format!("got no token: {} answered HTTP {}", host(url), response.status().as_u16());
-                let pause = pause_of(&response);
+                let pause = pause_of(response.headers());
                 return Err(HttpFault { pause, ..HttpFault::unseen(Word::ServerError, what) });
             }
             if response.status().is_success()
@@ -219,7 +219,7 @@ impl TokenClient {
         let sent = request.header(ACCEPT, "application/json").send().await;
         let response = sent.map_err(|error| of_the_way(&network_fault(&error), url))?;
         let status = response.status().as_u16();
-        let pause = pause_of(&response);
+        let pause = pause_of(response.headers());
         Ok(Answer { status, pause, body: self.body(response, url).await? })
     }
 

@@ -1,0 +1,383 @@
+//! Connections without a proxy between, which is how gateways reach servers: a pool of our own on hyper, as what a general
+//! client does for each request (addresses parsed anew, layers, tasks that hand it on) costs more than the call. Whoever has a request drives the connection that it goes over, so nothing is handed from task to task on its way,
+//! and a connection at rest belongs to nobody and is looked at before it is used again (`remote-upstreams.md`, R47 and R56).
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Request, Response, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::answer::Answer;
+use super::fault::{HttpFault, Word};
+use super::network::{CheckedNames, IDLE, broken, not_connected};
+use super::tls;
+
+/// Longest time that a connection is used, so that a change of a name's addresses is followed (R47).
+const MAX_AGE: Duration = Duration::from_secs(300);
+/// As the library that carries everything else has them: a peer that is gone without a word is found.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_RETRIES: u32 = 3;
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// Number of looks at a connection that keeps waking itself, as one does whose task has had its share of the runtime.
+const MAX_LOOKS: usize = 4;
+/// Header in which a server says how long it keeps a connection at rest.
+const KEEP_ALIVE_HEADER: HeaderName = HeaderName::from_static("keep-alive");
+
+/// Connections to the origin of one server.
+#[derive(Clone)]
+pub(super) struct Direct(Arc<Pool>);
+
+struct Pool {
+    connector: HttpsConnector<HttpConnector<CheckedNames>>,
+    connect_timeout: Duration,
+    max_idle: usize,
+    rest: Mutex<Rest>,
+}
+
+/// Connections at rest, that which has rested longest first.
+#[derive(Default)]
+struct Rest {
+    idle: VecDeque<Resting>,
+    is_swept: bool,
+}
+
+/// A connection, and how long it may rest.
+struct Resting {
+    live: Box<Live>,
+    until: Instant,
+}
+
+/// An open connection.
+struct Live {
+    sender: SendRequest<Full<Bytes>>,
+    driver: http1::Connection<MaybeHttpsStream<TokioIo<TcpStream>>, Full<Bytes>>,
+    born: Instant,
+    /// Time that it may rest: the server may have said a shorter one.
+    rest: Duration,
+    /// `true` once the driver has ended, after which it must not be polled.
+    is_over: bool,
+    signal: Arc<Signal>,
+    /// The same as a waker.
+    waker: Waker,
+}
+
+/// What a connection wakes. Its parts wake one another all the time, and whoever drives it sees that himself: he is woken
+/// only once he waits.
+#[derive(Default)]
+struct Signal(Mutex<Signalled>);
+
+#[derive(Default)]
+struct Signalled {
+    waiting: Option<Waker>,
+    is_due: bool,
+}
+
+impl Signal {
+    fn state(&self) -> MutexGuard<'_, Signalled> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to take note of what happens; nobody is woken by it.
+    fn listen(&self) {
+        *self.state() = Signalled::default();
+    }
+
+    /// Wakes this one from now on. Returns `false` if something has happened already.
+    fn pass_to(&self, waker: &Waker) -> bool {
+        let mut state = self.state();
+        if !state.is_due {
+            state.waiting = Some(waker.clone());
+        }
+        !state.is_due
+    }
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.is_due = true;
+        let waiting = state.waiting.take();
+        drop(state);
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+}
+
+/// A request that was not answered, with it if nothing of it was written.
+type NotSent = hyper::client::conn::TrySendError<Request<Full<Bytes>>>;
+
+impl Live {
+    fn drive(&mut self) {
+        if !self.is_over {
+            let mut cx = Context::from_waker(&self.waker);
+            self.is_over = Pin::new(&mut self.driver).poll(&mut cx).is_ready();
+        }
+    }
+
+    /// Reports whether another request can go over it.
+    fn is_ready(&self) -> bool {
+        !self.is_over && self.sender.is_ready()
+    }
+
+    /// Sends a request, at once.
+    fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> impl Future<Output = Result<Response<Incoming>, NotSent>> {
+        let mut sending = Box::pin(self.sender.try_send_request(request));
+        poll_fn(move |cx| {
+            for _ in 0..MAX_LOOKS {
+                self.signal.listen();
+                self.drive();
+                // A driver that has ended has answered, if only with an error.
+                if let Poll::Ready(sent) = sending.as_mut().poll(&mut Context::from_waker(&self.waker)) {
+                    return Poll::Ready(sent);
+                }
+                if self.signal.pass_to(cx.waker()) {
+                    return Poll::Pending;
+                }
+            }
+            yield_to_others(cx)
+        })
+    }
+}
+
+impl Direct {
+    pub(super) fn new(
+        names: CheckedNames,
+        tls: tls::Config,
+        connect_timeout: Duration,
+        max_idle: usize,
+    ) -> Direct {
+        let mut connector = HttpConnector::new_with_resolver(names);
+        connector.set_nodelay(true);
+        connector.set_keepalive(Some(KEEP_ALIVE));
+        connector.set_keepalive_interval(Some(KEEP_ALIVE));
+        connector.set_keepalive_retries(Some(KEEP_ALIVE_RETRIES));
+        connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+        connector.set_connect_timeout(Some(connect_timeout));
+        connector.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        Direct(Arc::new(Pool { connector, connect_timeout, max_idle, rest: Mutex::default() }))
+    }
+
+    /// Sends a request to where `origin` is. One that a connection at rest did not take, because the server has closed it
+    /// meanwhile, goes over another one: nothing of it was written. The request is taken; it stays with the caller until
+    /// then, so that it is not moved about.
+    pub(super) async fn send(
+        &self,
+        origin: &Uri,
+        request: &mut Option<Request<Full<Bytes>>>,
+    ) -> Result<Answer, HttpFault> {
+        loop {
+            let (mut live, is_new) = match self.0.take() {
+                Some(live) => (live, false),
+                None => (Box::pin(self.0.connect(origin)).await?, true),
+            };
+            let Some(unsent) = request.take() else {
+                return Err(HttpFault::unseen(Word::StreamLost, "was sent no request"));
+            };
+            let mut refused = match live.send(unsent).await {
+                Ok(response) => return Ok(self.received(response, live)),
+                Err(refused) => refused,
+            };
+            *request = refused.take_message();
+            if request.is_none() || is_new {
+                return Err(broken(&refused.into_error()));
+            }
+        }
+    }
+
+    fn received(&self, response: Response<Incoming>, mut live: Box<Live>) -> Answer {
+        let (head, body) = response.into_parts();
+        if let Some(announced) = head.headers.get(KEEP_ALIVE_HEADER).and_then(announced_rest) {
+            live.rest = announced.saturating_sub(Duration::from_secs(1)).min(IDLE);
+        }
+        let mut received = Received { body, live: Some(live), pool: self.0.clone() };
+        if received.body.is_end_stream() {
+            received.rest();
+        }
+        Answer::Direct(Response::from_parts(head, ()), received)
+    }
+}
+
+/// Returns the time that a server keeps a connection at rest, if it says one.
+fn announced_rest(value: &HeaderValue) -> Option<Duration> {
+    let mut settings = value.to_str().ok()?.split(',');
+    let seconds = settings.find_map(|setting| setting.trim().strip_prefix("timeout="))?;
+    seconds.parse().ok().map(Duration::from_secs)
+}
+
+/// Comes back as soon as the others have had their turn.
+fn yield_to_others<T>(cx: &Context<'_>) -> Poll<T> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+fn lock(pool: &Pool) -> MutexGuard<'_, Rest> {
+    pool.rest.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pool {
+    /// Takes the connection that has rested least, and leaves out those that were closed or are too old.
+    fn take(&self) -> Option<Box<Live>> {
+        loop {
+            let Resting { mut live, until } = lock(self).idle.pop_back()?;
+            let now = Instant::now();
+            if until <= now || now.duration_since(live.born) > MAX_AGE {
+                continue;
+            }
+            // Is it still there?
+            live.signal.listen();
+            live.drive();
+            if live.is_ready() {
+                return Some(live);
+            }
+        }
+    }
+
+    async fn connect(&self, origin: &Uri) -> Result<Box<Live>, HttpFault> {
+        let late = |_| HttpFault::unseen(Word::ConnectTimeout, "could not be connected to in time");
+        let connecting = self.connector.clone().call(origin.clone());
+        let connected = tokio::time::timeout(self.connect_timeout, connecting).await.map_err(late)?;
+        let stream = connected.map_err(|error| not_connected(&*error))?;
+        let opened = http1::handshake(stream).await.map_err(|error| broken(&error))?;
+        let (sender, driver) = opened;
+        let signal = Arc::<Signal>::default();
+        let waker = Waker::from(signal.clone());
+        Ok(Box::new(Live { sender, driver, born: Instant::now(), rest: IDLE, is_over: false, signal, waker }))
+    }
+
+    /// Keeps a connection whose answer has been read to its end.
+    fn keep(self: &Arc<Pool>, live: Box<Live>) {
+        let mut rest = lock(self);
+        if rest.idle.len() >= self.max_idle {
+            return;
+        }
+        let until = Instant::now() + live.rest;
+        rest.idle.push_back(Resting { live, until });
+        if !std::mem::replace(&mut rest.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
+    }
+
+    /// Closes those that have rested too long; returns when the next is due, `None` if there is none.
+    fn close_old(&self) -> Option<Instant> {
+        let mut rest = lock(self);
+        let now = Instant::now();
+        let old = rest.idle.iter().take_while(|resting| resting.until <= now).count();
+        let closed: Vec<_> = rest.idle.drain(..old).collect();
+        let next = rest.idle.front().map(|resting| resting.until);
+        rest.is_swept = next.is_some();
+        drop(rest);
+        drop(closed);
+        next
+    }
+}
+
+/// Closes connections that rest too long, as long as there are any at rest.
+async fn sweep(pool: Weak<Pool>) {
+    let mut due = Instant::now() + IDLE;
+    loop {
+        tokio::time::sleep_until(due.into()).await;
+        let Some(next) = pool.upgrade().and_then(|pool| pool.close_old()) else { return };
+        due = next;
+    }
+}
+
+/// Body of an answer, and the connection that it comes over. Dropped before its end, it closes that.
+pub(super) struct Received {
+    body: Incoming,
+    live: Option<Box<Live>>,
+    pool: Arc<Pool>,
+}
+
+impl Received {
+    /// Returns the length that was announced; `None` if none was.
+    pub(super) fn announced(&self) -> Option<u64> {
+        self.body.size_hint().exact()
+    }
+
+    /// Returns the next piece; `None` at the end. Cancel safe.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpFault> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, HttpFault>> {
+        for _ in 0..MAX_LOOKS {
+            if let Some(live) = &self.live {
+                live.signal.listen();
+            }
+            // What it has waits for the driver, which waits for somebody who reads.
+            for is_driven in [false, true] {
+                if is_driven && let Some(live) = &mut self.live {
+                    live.drive();
+                }
+                if let Poll::Ready(read) = self.poll_body(cx) {
+                    return Poll::Ready(read);
+                }
+            }
+            match &self.live {
+                Some(live) if !live.signal.pass_to(cx.waker()) => {}
+                _ => return Poll::Pending,
+            }
+        }
+        yield_to_others(cx)
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, HttpFault>> {
+        loop {
+            let polled = match &self.live {
+                Some(live) => Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(&live.waker)),
+                None => Pin::new(&mut self.body).poll_frame(cx),
+            };
+            let Some(frame) = ready!(polled) else {
+                self.rest();
+                return Poll::Ready(Ok(None));
+            };
+            let frame = frame.map_err(|error| broken(&error))?;
+            // Trailers say nothing here.
+            if let Ok(data) = frame.into_data() {
+                if self.body.is_end_stream() {
+                    self.rest();
+                }
+                return Poll::Ready(Ok(Some(data)));
+            }
+        }
+    }
+
+    /// Gives the connection back: there is nothing more to come over it.
+    fn rest(&mut self) {
+        let Some(mut live) = self.live.take() else { return };
+        live.signal.listen();
+        if !live.is_ready() {
+            live.drive();
+        }
+        if live.is_ready() {
+            self.pool.keep(live);
+        }
+    }
+}
