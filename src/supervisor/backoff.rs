@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::upstream::spread;
+
 /// The first delay; each further one is twice as long, up to [`CAP`].
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest delay of the first [`PATIENT_AFTER`] attempts.
@@ -18,8 +20,6 @@ pub(super) const FUTILE: u32 = 3;
 /// The same number for a server that has read nothing of what it was sent: no other way to open it can
 /// help.
 pub(super) const FUTILE_UNREAD: u32 = 2;
-/// Fraction of a delay that the jitter adds or subtracts at most.
-const SPREAD: f64 = 0.2;
 
 /// Number of failures in a row from which a server is said to be in a crash loop.
 pub const CRASH_LOOP: u32 = 5;
@@ -54,7 +54,7 @@ pub(super) fn delay(failures: u32, futile: bool, jitter: f64) -> Duration {
         (false, true) => LATE_CAP,
         (false, false) => FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(CAP),
     };
-    exact.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * jitter.clamp(0.0, 1.0))
+    spread(exact, jitter)
 }
 
 #[cfg(test)]

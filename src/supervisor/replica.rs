@@ -23,11 +23,13 @@ use crate::upstream::http::{Consequence, Endpoint, RemoteArgs, Word};
 use crate::upstream::stdio::{ChildArgs, reason};
 use crate::upstream::{
     CatalogSlot, Context, End, Fault, HandshakeOutcome, Link, Opening, ProbeSettings, ProcessFacts, Report,
-    StartView, Target, Upstream, Words,
+    StartView, Target, Upstream, Words, jitter,
 };
 
 /// Shortest wait for the start brake, in milliseconds, that is logged beside the duration of a start.
 const WORTH_TELLING_MS: u128 = 100;
+/// Time for which it counts that a remote server speaks the legacy era.
+const PROBED_IS_GOOD: Duration = Duration::from_secs(24 * 3600);
 
 /// Arguments a replica is started with.
 pub(super) struct ReplicaArgs {
@@ -76,6 +78,8 @@ pub(super) struct ReplicaState {
     permit: Option<StartPermit>,
     /// Time at which the last child was asked for; `spawned_at` is when it was spawned.
     asked_at: Instant,
+    /// Time at which it was last found out which era is spoken.
+    probed_at: Instant,
     spawned_at: Instant,
     /// Task that waits for the start brake; `None` if nothing waits.
     asking: Option<AbortHandle>,
@@ -107,6 +111,7 @@ impl Actor for ReplicaActor {
             refused: None,
             permit: None,
             asked_at: now,
+            probed_at: now,
             spawned_at: now,
             asking: None,
             drain,
@@ -243,17 +248,24 @@ impl ReplicaState {
         }
     }
 
-    /// Returns the opening to try: the one that worked before, or the other one after that failed.
-    fn opening(&self, otherwise: bool) -> Opening {
-        match (self.args.definition.policy().era, self.args.handle.learnt(), otherwise) {
+    /// Returns the opening to try: the one that worked before, or the other one after that failed. A remote server of the
+    /// legacy era is asked again after a day, as it may have been brought up to date (R22).
+    fn opening(&mut self, otherwise: bool) -> Opening {
+        let is_stale = self.is_remote() && self.probed_at.elapsed() > PROBED_IS_GOOD;
+        let opening = match (self.args.definition.policy().era, self.args.handle.learnt(), otherwise) {
             (EraChoice::Legacy, ..) => Opening::Legacy,
             (EraChoice::Modern, ..) => Opening::Modern,
             // A remote server whose probe came to nothing three times in a row is asked the older way (R21).
             (_, None, false) if self.is_remote() && self.life.failed_starts() % 4 == 3 => Opening::Legacy,
             (_, None, false) | (_, Some(Era::Legacy), true) => Opening::Probe,
+            (_, Some(Era::Legacy), false) if is_stale => Opening::Probe,
             (_, Some(Era::Modern), false) => Opening::Patient,
             (_, Some(Era::Legacy), false) | (_, None | Some(Era::Modern), true) => Opening::Legacy,
+        };
+        if opening != Opening::Legacy {
+            self.probed_at = Instant::now();
         }
+        opening
     }
 
     fn is_remote(&self) -> bool {
@@ -324,13 +336,14 @@ impl ReplicaState {
                 tracing::info!(server = %self.args.handle.label(), address, "connecting");
             }
         }
+        let opening = self.opening(otherwise);
         let definition = &self.args.definition;
         let policy = definition.policy();
         let replica = myself.clone();
         let context = Context {
             server: self.args.handle.label().clone(),
             incarnation,
-            opening: self.opening(otherwise),
+            opening,
             start_timeout: policy.start_timeout,
             probe: ProbeSettings { every: policy.ping_interval, patience: policy.ping_timeout },
             max_frame: policy.max_frame,
@@ -581,9 +594,4 @@ fn introduction(introduced: &HandshakeOutcome) -> ServerInfo {
         instructions: facts.instructions.clone(),
         told: ToldInfo::default(),
     }
-}
-
-/// Returns a random number in `0..1`, so that replicas do not restart in step.
-fn jitter() -> f64 {
-    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::call::{Call, Link, Outcome};
+use super::jitter::{jitter, spread};
 use crate::mcp::{Era, method};
 
 /// Number of probes in a row that may go unanswered.
@@ -140,6 +141,8 @@ pub(super) async fn watch(
     loop {
         // After a miss the next check comes sooner: three of them are to take seconds, not minutes.
         let pause = if missed == 0 { settings.every * factor } else { settings.every.min(settings.patience) };
+        // Many daemons may ask the same one, and began when it came back (remote-upstreams.md, R74).
+        let pause = if link.is_remote() { spread(pause, jitter()) } else { pause };
         tokio::time::sleep(pause).await;
         let busy = activity.is_busy();
         let silent = activity.silent_for(Instant::now());
