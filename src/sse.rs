@@ -67,6 +67,11 @@ impl SseData {
         }
     }
 
+    /// Returns how many bytes it has of an event that is not complete.
+    pub fn unfinished(&self) -> usize {
+        self.waiting.len() + self.data.len()
+    }
+
     /// Returns the id that came last, by which the stream can be taken up again; `None` if there was none.
     pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()
@@ -121,7 +126,7 @@ impl SseData {
         self.waiting = waiting;
         self.waiting.drain(..begin);
         let limit = self.limit;
-        if self.waiting.len() + self.data.len() > limit { Err(TooLong { limit }.into()) } else { Ok(()) }
+        if self.unfinished() > limit { Err(TooLong { limit }.into()) } else { Ok(()) }
     }
 
     /// Takes one line without its end; returns the event that it ends, or `None` if it ends none that has data.

@@ -230,19 +230,20 @@ async fn post_and_wait(
 
 /// Reads a body of at most as many bytes as an answer may have.
 async fn read_body(hub: &Hub, mut response: Answer) -> Result<Bytes, HttpFault> {
-    let limit = hub.max_answer;
+    let limit = hub.room.longest();
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
-    let mut body: Option<Vec<u8>> = None;
-    let mut only = Bytes::new();
+    let (mut body, mut only, mut held) = (None::<Vec<u8>>, Bytes::new(), None);
     while let Some(chunk) = response.chunk().await? {
         hub.activity.heard(Instant::now());
         if body.is_none() && only.is_empty() {
             only = chunk;
             continue;
         }
+        let so_far = body.as_ref().map_or(only.len(), Vec::len) + chunk.len();
+        hub.room.hold(&mut held, so_far, announced).await;
         let body = body.get_or_insert_with(|| {
             let mut room = Vec::with_capacity(announced.unwrap_or(FIRST_ROOM));
             room.extend_from_slice(&only);

@@ -32,6 +32,8 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_RETRIES: u32 = 3;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// Longest head of an answer, and as much of a body as is read before somebody wants more, in bytes.
+const MAX_BUFFER: usize = 64 * 1024;
 /// Number of looks at a connection that keeps waking itself, as one does whose task has had its share of the runtime.
 const MAX_LOOKS: usize = 4;
 /// Header in which a server says how long it keeps a connection at rest.
@@ -264,7 +266,8 @@ impl Pool {
         let connecting = self.connector.clone().call(origin.clone());
         let connected = tokio::time::timeout(self.connect_timeout, connecting).await.map_err(late)?;
         let stream = connected.map_err(|error| not_connected(&*error))?;
-        let opened = http1::handshake(stream).await.map_err(|error| broken(&error))?;
+        let opened = http1::Builder::new().max_buf_size(MAX_BUFFER).handshake(stream).await;
+        let opened = opened.map_err(|error| broken(&error))?;
         let (sender, driver) = opened;
         let signal = Arc::<Signal>::default();
         let waker = Waker::from(signal.clone());

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
 
 use super::answer::Answer;
 use super::fault::{HttpFault, Word};
 use super::hub::Hub;
+use super::room::{Held, Room};
 use super::verdict::{self, Form};
 use crate::sse::{SseData, SseEvent, TooLong};
 use crate::upstream::probe::Activity;
@@ -18,6 +20,11 @@ pub(super) struct EventStream {
     response: Answer,
     sse: SseData,
     ready: VecDeque<SseEvent>,
+    /// What has come and is not read yet.
+    came: Option<Bytes>,
+    room: Room,
+    /// Room for the event that is being read, if it is long.
+    held: Option<Held>,
     activity: Arc<Activity>,
 }
 
@@ -47,8 +54,9 @@ pub(super) fn too_large(limit: usize) -> HttpFault {
 impl EventStream {
     /// Reads the body of an answer of this server, with events of at most as many bytes as an answer may have.
     pub(super) fn new(response: Answer, hub: &Hub) -> EventStream {
-        let sse = SseData::with_limit(hub.max_answer);
-        EventStream { response, sse, ready: VecDeque::new(), activity: hub.activity.clone() }
+        let (room, activity) = (hub.room.clone(), hub.activity.clone());
+        let sse = SseData::with_limit(room.longest());
+        EventStream { response, sse, ready: VecDeque::new(), came: None, room, held: None, activity }
     }
 
     /// Returns the next event that has data; `None` at the end of the stream. Cancel safe.
@@ -66,16 +74,24 @@ impl EventStream {
         }
     }
 
-    /// Reads what has come; returns `false` at the end of the stream. A comment is no event, and a sign of life.
+    /// Reads what has come; returns `false` at the end of the stream. A comment is no event, and a sign of life. Cancel safe.
     pub(super) async fn read(&mut self) -> Result<bool, HttpFault> {
-        let chunk = self.response.chunk().await?;
-        let Some(chunk) = chunk else { return Ok(false) };
-        self.activity.heard(Instant::now());
+        if self.came.is_none() {
+            let Some(chunk) = self.response.chunk().await? else { return Ok(false) };
+            self.activity.heard(Instant::now());
+            self.came = Some(chunk);
+        }
+        let so_far = self.sse.unfinished() + self.came.as_ref().map_or(0, Bytes::len);
+        self.room.hold(&mut self.held, so_far, None).await;
+        let chunk = self.came.take().unwrap_or_default();
         let ready = &mut self.ready;
         self.sse.feed_events(&chunk, |event| {
             ready.push_back(event);
             Ok::<(), HttpFault>(())
         })?;
+        if self.sse.unfinished() == 0 {
+            self.held = None;
+        }
         Ok(true)
     }
 

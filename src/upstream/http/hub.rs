@@ -18,6 +18,7 @@ use super::fault::{HttpFault, Word};
 use super::freshness::Freshness;
 use super::inbox::Inbox;
 use super::network::pause_of;
+use super::room::Room;
 use super::session::Session;
 use super::target::Target;
 use super::throttle::Throttle;
@@ -126,7 +127,8 @@ pub(super) struct Hub {
     pub(super) freshness: Freshness,
     pub(super) announcer: Announcer,
     pub(super) activity: Arc<Activity>,
-    pub(super) max_answer: usize,
+    /// Room for long answers.
+    pub(super) room: Room,
 }
 
 /// What a hub is made of.
@@ -164,7 +166,7 @@ impl Hub {
             freshness: Freshness::new(Instant::now()),
             announcer,
             activity: Activity::new(),
-            max_answer,
+            room: Room::new(max_answer),
         }
     }
 

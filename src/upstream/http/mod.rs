@@ -27,6 +27,7 @@ mod notices;
 mod oauth;
 mod opening;
 mod pauses;
+mod room;
 mod session;
 mod shown;
 pub(super) mod start_view;

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{FAR, echo, ready, refused, unknown, with_definition};
+use super::{FAR, at_once, echo, ready, refused, unknown, with_definition};
 use crate::support::gateway::with;
-use crate::support::scripted_http::{Answer, ScriptedHttp, Way, answered, event, said};
+use crate::support::scripted_http::{Answer, Gate, ScriptedHttp, Way, answered, event, said};
+use crate::support::usage::Usage;
+use crate::support::{DEADLINE, wait_until};
 
 /// A result that can be told from others.
 fn fine() -> Value {
@@ -159,6 +161,46 @@ async fn an_answer_beyond_the_limit_is_given_up_and_the_server_serves_on() {
     let seen = gateway.server(FAR).await;
     assert_eq!([&seen["state"], &seen["restarts"]], [&json!("ready"), &json!(0)]);
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn long_answers_at_once_take_no_more_memory_than_the_longest() {
+    const LONG: usize = 8 * 1024 * 1024;
+    const CALLS: u64 = 16;
+    let whole = answered(said(&"x".repeat(LONG))).to_string();
+    // All but its end, which does not come.
+    let (most, end) = whole.split_at(whole.len() - 2);
+    let never = Gate::shut();
+    let bodies = [
+        Answer::of(200, "application/json", most).then(&never, end),
+        Answer::stream([most]).header("content-type", "application/json").then(&never, end),
+        Answer::stream(["data: ", most]).then(&never, end),
+    ];
+    for body in bodies {
+        let (server, gateway) = ready(Way::Legacy).await;
+        echo(&gateway, 0).await;
+        let before = Usage::of(gateway.pid()).resident;
+        server.always("tool slow", body);
+        let mut calls = at_once(&gateway, "slow", CALLS).await;
+        server.wait_count("tools/call", 1 + usize::try_from(CALLS).expect("small")).await;
+        let grown = || Usage::of(gateway.pid()).resident.saturating_sub(before) * 1024;
+        wait_until("the first is there", DEADLINE, || async {
+            (grown() > LONG as u64 * 3 / 4).then_some(())
+        })
+        .await;
+        // Short ones are not held up by them, and give them time.
+        for number in 0..100 {
+            echo(&gateway, number).await;
+        }
+        let (grown, all) = (grown() / 1024, CALLS * LONG as u64 / 1024);
+        assert!(grown < all / 2, "R49: {grown} of {all} KiB");
+        calls.shutdown().await;
+        server.unscripted();
+        server.once("tool slow", Answer::result(said(&"y".repeat(LONG))));
+        let answer = gateway.call(FAR, "slow", json!({})).await;
+        assert_eq!(answer.as_str().map(str::len), Some(LONG), "there is room again");
+        gateway.stop().await;
+    }
 }
 
 #[tokio::test]
