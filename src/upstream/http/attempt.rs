@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::HeaderValue;
 
 use super::answer::Answer;
+use super::client::Write;
 use super::events::{EventStream, content_type, is_stream, too_large};
 use super::fault::{HttpFault, Proof, Word};
 use super::hub::{Doubt, Hub, Incident, Origin};
@@ -43,7 +44,8 @@ pub(super) struct Request<'a> {
     pub(super) id: u64,
     pub(super) method: &'a str,
     pub(super) body: Bytes,
-    pub(super) headers: HeaderMap,
+    /// Writes its own headers.
+    pub(super) write: Write<'a>,
     pub(super) session: &'a Session,
     pub(super) exchange: Option<&'a Arc<Exchange>>,
 }
@@ -144,7 +146,7 @@ pub(super) async fn send(hub: &Arc<Hub>, request: &Request<'_>, clock: &mut Cloc
     }
     let target = hub.target();
     let response = {
-        let posted = pin!(hub.client.post(&target, request.body.clone(), &request.headers));
+        let posted = pin!(hub.client.post(&target, request.body.clone(), request.session, request.write));
         clock.within(posted).await??
     };
     if response.status().is_success() {
@@ -193,7 +195,7 @@ async fn post_and_wait(
     let place = inbox.place(request.id);
     let mut place = place.ok_or_else(|| HttpFault::unseen(Word::StreamLost, ended))?;
     let target = hub.target();
-    let posting = hub.client.post(&target, request.body.clone(), &request.headers);
+    let posting = hub.client.post(&target, request.body.clone(), request.session, request.write);
     let mut posting = pin!(tokio::time::timeout(POST_LIMIT, posting));
     let mut is_posted = false;
     loop {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::attempt::{self, Answered, Clock, Request, Stop};
@@ -22,9 +23,6 @@ use crate::mcp::{Era, method};
 use crate::upstream::call::{Call, Carrier, Outcome, Refusal, Submitted, Unsent};
 use crate::upstream::catalog::CatalogSlot;
 use crate::upstream::exchange::Exchange;
-
-/// Room for what is around the params of a request, in bytes.
-const ROOM_AROUND: usize = 160;
 
 /// Carries the calls of one link, each in a task of its own.
 pub(super) struct Carrying {
@@ -48,18 +46,20 @@ pub(super) async fn serve(
     hub: Arc<Hub>,
     gate: Arc<Gate>,
     mut posts: mpsc::Receiver<Submitted>,
-    mut close: oneshot::Receiver<Instant>,
+    close: oneshot::Receiver<Instant>,
 ) {
     let shutting = Shutting(gate);
-    let until = loop {
-        tokio::select! {
-            submitted = posts.recv() => match submitted {
-                Some(Submitted::Notification(name)) => post_notification(&hub, name).await,
-                Some(Submitted::Call { unsent, reply }) => drop(reply.send(unsent.given_back())),
-                None => break Instant::now(),
-            },
-            until = &mut close => break until.unwrap_or_else(|_| Instant::now()),
+    let posting = async {
+        while let Some(submitted) = posts.recv().await {
+            match submitted {
+                Submitted::Notification(name) => post_notification(&hub, name).await,
+                Submitted::Call { unsent, reply } => drop(reply.send(unsent.given_back())),
+            }
         }
+    };
+    let until = tokio::select! {
+        () = posting => Instant::now(),
+        until = close => until.unwrap_or_else(|_| Instant::now()),
     };
     shutting.0.close();
     let _ = tokio::time::timeout_at(until.into(), shutting.0.emptied()).await;
@@ -79,8 +79,7 @@ async fn try_notification(hub: &Arc<Hub>, name: &'static str) -> Option<StatusCo
     let mut body = BytesMut::new();
     jsonrpc::push_notification(&mut body, name, b"");
     let target = hub.target();
-    let headers = session.headers();
-    let posting = hub.client.post(&target, body.freeze(), &headers);
+    let posting = hub.client.post(&target, body.freeze(), &session, &|_| ());
     let response = tokio::time::timeout(SIDE_LIMIT, posting).await.ok()?.ok()?;
     hub.note_limit(&response);
     Some(response.status())
@@ -226,18 +225,18 @@ impl Run<'_> {
         let Run { hub, call, .. } = self;
         let id = hub.next_id();
         let meta = [&self.era_meta[..], &call.meta[..]];
-        let room = call.members.len() + self.era_meta.len() + call.meta.len() + ROOM_AROUND;
-        let mut body = BytesMut::with_capacity(room);
+        let mut body = BytesMut::new();
         jsonrpc::push_request(&mut body, id, &call.method, &call.members, &meta, call.progress);
         // The end of its line.
         body.truncate(body.len() - 1);
         let body = body.freeze();
-        let mut headers = session.headers();
-        if session.era == Era::Modern {
-            headers::write(&mut headers, &call.method, &call.members, |tool| self.annotated(tool));
-        }
+        let write = |headers: &mut HeaderMap| {
+            if session.era == Era::Modern {
+                headers::write(headers, &call.method, &call.members, |tool| self.annotated(tool));
+            }
+        };
         let exchange = self.exchange;
-        let request = Request { id, method: &call.method, body, headers, session, exchange };
+        let request = Request { id, method: &call.method, body, write: &write, session, exchange };
         let mut begun = Begun { hub, id, session, is_over: false };
         hub.begin(id, (&call.method, &call.members), exchange, clock.elsewhere());
         let sent = attempt::send(hub, &request, clock).await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
-    USER_AGENT, WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
+    HeaderValue, LOCATION, USER_AGENT, WWW_AUTHENTICATE,
 };
 use reqwest::{Client, Method, StatusCode, Url};
 use sha2::{Digest, Sha256};
@@ -37,13 +37,17 @@ const MAX_REFUSAL: usize = 64 * 1024;
 /// Time to read the body of a refusal.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
 
+/// Writes the headers of one request, whenever it is sent.
+pub(super) type Write<'a> = &'a (dyn Fn(&mut HeaderMap) + Sync);
+
 /// A request that may have to be sent more than once.
 struct Request<'a> {
     method: Method,
     to: &'a Target,
     body: Option<Bytes>,
-    /// Headers of this request, beside those of all of them.
-    extra: &'a HeaderMap,
+    /// Headers that it begins with.
+    base: &'a HeaderMap,
+    write: Write<'a>,
 }
 
 /// Connections to one server, with what is sent on each request.
@@ -136,26 +140,34 @@ impl HttpClient {
         &self.target
     }
 
-    /// Posts a message.
+    /// Posts a message in a session, with the headers that `write` adds.
     pub(super) async fn post(
         &self,
         to: &Target,
         body: Bytes,
-        extra: &HeaderMap,
+        session: &Session,
+        write: Write<'_>,
     ) -> Result<Answer, HttpFault> {
-        self.send(Request { method: Method::POST, to, body: Some(body), extra }).await
+        let base = session.posted(&self.posted);
+        self.send(Request { method: Method::POST, to, body: Some(body), base, write }).await
     }
 
     /// Opens a stream of events.
-    pub(super) async fn get(&self, mut extra: HeaderMap) -> Result<Answer, HttpFault> {
-        extra.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        self.send(Request { method: Method::GET, to: &self.target, body: None, extra: &extra }).await
+    pub(super) async fn get(&self, extra: HeaderMap) -> Result<Answer, HttpFault> {
+        let write = |headers: &mut HeaderMap| {
+            headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+            headers.extend(extra.clone());
+        };
+        let (to, base) = (&*self.target, &self.base);
+        self.send(Request { method: Method::GET, to, body: None, base, write: &write }).await
     }
 
     /// Ends a session. No token is asked for: whoever leaves would not be there to keep it.
     pub(super) async fn delete(&self, extra: HeaderMap) -> Result<Answer, HttpFault> {
         let bearer = self.authorizer.as_ref().and_then(|authorizer| authorizer.last());
-        let request = Request { method: Method::DELETE, to: &self.target, body: None, extra: &extra };
+        let write = |headers: &mut HeaderMap| headers.extend(extra.clone());
+        let (to, base) = (&*self.target, &self.base);
+        let request = Request { method: Method::DELETE, to, body: None, base, write: &write };
         self.send_along(&request, bearer.as_ref().map(|bearer| &bearer.value)).await
     }
 
@@ -234,7 +246,7 @@ impl HttpClient {
         to: &Target,
         token: Option<&HeaderValue>,
     ) -> Result<Answer, HttpFault> {
-        let headers = self.headers(request, token);
+        let headers = HttpClient::headers(request, token);
         match (&self.direct, to.parts()) {
             (Some(direct), Some(parts)) => {
                 let mut made = hyper::Request::new(Full::new(request.body.clone().unwrap_or_default()));
@@ -255,11 +267,12 @@ impl HttpClient {
         }
     }
 
-    fn headers(&self, request: &Request<'_>, token: Option<&HeaderValue>) -> HeaderMap {
-        let mut headers = if request.body.is_some() { self.posted.clone() } else { self.base.clone() };
-        for (name, value) in request.extra {
-            headers.insert(name, value.clone());
+    fn headers(request: &Request<'_>, token: Option<&HeaderValue>) -> HeaderMap {
+        let mut headers = request.base.clone();
+        if let Some(body) = &request.body {
+            headers.insert(CONTENT_LENGTH, body.len().into());
         }
+        (request.write)(&mut headers);
         if let Some(token) = token {
             headers.insert(AUTHORIZATION, token.clone());
         }

@@ -29,6 +29,13 @@ struct Params<'a> {
     arguments: Option<&'a RawValue>,
 }
 
+/// Makes places for the headers that [`write`] fills.
+pub(super) fn make_places(headers: &mut HeaderMap) {
+    for place in [METHOD, NAME] {
+        headers.insert(place, HeaderValue::from_static(""));
+    }
+}
+
 /// Writes the headers of a request with this method and these members of its params. `annotated` gives the arguments of a
 /// tool that its schema wants in headers.
 pub(super) fn write(
@@ -47,6 +54,7 @@ pub(super) fn write(
     } else if let Ok(method) = HeaderValue::from_str(asked) {
         headers.insert(METHOD, method);
     }
+    headers.remove(NAME);
     if ![method::TOOLS_CALL, method::RESOURCES_READ, method::PROMPTS_GET].contains(&asked) {
         return;
     }

@@ -106,7 +106,7 @@ pub(super) struct Hub {
     pub(super) client: HttpClient,
     /// Where requests are posted: the address of the definition, or what an HTTP+SSE server named.
     target: Mutex<Arc<Target>>,
-    session: Mutex<Session>,
+    session: Mutex<Arc<Session>>,
     /// Who waits for messages on the stream of an HTTP+SSE server; `None` of any other.
     inbox: Mutex<Option<Arc<Inbox>>>,
     /// Number of the current session, for who waits for another.
@@ -152,7 +152,7 @@ impl Hub {
             server,
             target: Mutex::new(client.target().clone()),
             client,
-            session: Mutex::new(Session::opening(Era::Legacy)),
+            session: Mutex::new(Arc::new(Session::opening(Era::Legacy))),
             inbox: Mutex::default(),
             renewed: watch::Sender::new(0),
             lost,
@@ -171,7 +171,7 @@ impl Hub {
     }
 
     /// Returns the current session.
-    pub(super) fn session(&self) -> Session {
+    pub(super) fn session(&self) -> Arc<Session> {
         lock(&self.session).clone()
     }
 
@@ -179,7 +179,7 @@ impl Hub {
     pub(super) fn open_session(&self, opened: Session) {
         let mut session = lock(&self.session);
         let number = session.number + 1;
-        *session = Session { number, ..opened };
+        *session = Arc::new(opened.numbered(number));
         drop(session);
         self.renewed.send_replace(number);
     }
@@ -419,8 +419,7 @@ impl Hub {
         tokio::spawn(async move {
             let _place = place;
             let target = hub.target();
-            let headers = session.headers();
-            let posting = hub.client.post(&target, body, &headers);
+            let posting = hub.client.post(&target, body, &session, &|_| ());
             let posted = tokio::time::timeout(limit, posting).await;
             match posted {
                 Ok(Ok(response)) if response.status().is_success() => {}

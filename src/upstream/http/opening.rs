@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderMap, HeaderValue};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -274,7 +274,7 @@ pub(super) async fn initialize(
     let version = HeaderValue::from_str(&facts.protocol_version).ok();
     // Without a session nothing leads back to the gateway (R26).
     hub.freshness.set_told(session_id.is_some() || hub.inbox().is_some());
-    hub.open_session(Session { number: 0, era: Era::Legacy, id: session_id, version });
+    hub.open_session(Session::new(Era::Legacy, session_id, version));
     post_initialized(hub, deadline).await;
     Ok(facts)
 }
@@ -292,11 +292,12 @@ async fn ask(
     let mut body = BytesMut::new();
     jsonrpc::push_request(&mut body, id, asked, members, &[meta], false);
     let body = body.freeze();
-    let mut headers = session.headers();
-    if session.era == Era::Modern {
-        headers::write(&mut headers, asked, members, |_| Arc::default());
-    }
-    let request = Request { id, method: asked, body, headers, session, exchange: None };
+    let write = |headers: &mut HeaderMap| {
+        if session.era == Era::Modern {
+            headers::write(headers, asked, members, |_| Arc::default());
+        }
+    };
+    let request = Request { id, method: asked, body, write: &write, session, exchange: None };
     let limits = Link::within(deadline, Instant::now());
     attempt::send(hub, &request, &mut Clock::new(limits)).await
 }

@@ -1,8 +1,11 @@
 //! What a request has to say about the session that it belongs to. A session may be lost at any time and is opened again
 //! once for all who wait (`remote-upstreams.md`, R22, R25, R26 and R35 to R40).
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::OnceLock;
 
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+
+use super::headers;
 use crate::mcp::{Era, MODERN_VERSION};
 
 /// Header with the id of a session.
@@ -24,13 +27,39 @@ pub(super) struct Session {
     pub(super) id: Option<HeaderValue>,
     /// Version that goes into the headers; `None` before it was agreed on.
     pub(super) version: Option<HeaderValue>,
+    /// Headers of what is posted in it, once something was.
+    posted: OnceLock<HeaderMap>,
 }
 
 impl Session {
     /// Returns what is said before an era is known, by a request that opens this one.
     pub(super) fn opening(era: Era) -> Session {
         let version = (era == Era::Modern).then_some(HeaderValue::from_static(MODERN_VERSION));
-        Session { number: 0, era, id: None, version }
+        Session::new(era, None, version)
+    }
+
+    /// Returns a session with this id and version, which has no number yet.
+    pub(super) fn new(era: Era, id: Option<HeaderValue>, version: Option<HeaderValue>) -> Session {
+        Session { number: 0, era, id, version, posted: OnceLock::new() }
+    }
+
+    /// Returns it with this number.
+    pub(super) fn numbered(self, number: u64) -> Session {
+        Session { number, ..self }
+    }
+
+    /// Returns the headers of what is posted in this session to a server, of which all requests have `base`. Each has a place
+    /// in it, so that the map is not made larger for every request; the empty ones are the request's to fill.
+    pub(super) fn posted(&self, base: &HeaderMap) -> &HeaderMap {
+        self.posted.get_or_init(|| {
+            let mut posted = base.clone();
+            posted.extend(self.headers());
+            posted.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            if self.era == Era::Modern {
+                headers::make_places(&mut posted);
+            }
+            posted
+        })
     }
 
     /// Returns the headers that say which session a request belongs to.
