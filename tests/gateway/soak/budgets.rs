@@ -245,13 +245,32 @@ impl Most {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::too_many_lines, reason = "one run, and a line for each number that is promised of it")]
 async fn budgets() {
-    let mut report = Report::of("budgets");
+    hold(Report::of("budgets"), fake(&[])).await;
+}
+
+/// What they do harm with is a child of another daemon, which is the remote server of this one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn budgets_before_a_remote_server() {
+    let far = TestGateway::new()
+        .server("fake", with(fake(&[]), json!({"max_in_flight": 64})))
+        .config_toml("[organization]\nplan = \"unlimited\"\n")
+        .start()
+        .await;
+    far.wait_state("fake", "ready").await;
+    let credential = format!("Bearer ${{file:{}}}", far.data().join("owner.key").display());
+    let url = format!("http://{}/mcp/fake", far.address());
+    hold(Report::of("budgets, remote"), json!({"url": url, "headers": {"Authorization": credential}})).await;
+    far.stop().await;
+}
+
+/// Lets rogues do what they can with a daemon and this server, and reports what they took.
+#[expect(clippy::too_many_lines, reason = "one run, and a line for each number that is promised of it")]
+async fn hold(mut report: Report, server: Value) {
     let seed = setting("SEED").unwrap_or_else(|| u64::from(std::process::id()));
     report.note("seed", seed);
     allow_many_sockets();
-    let narrow = with(fake(&[]), json!({"max_in_flight": 64, "queue": QUEUE, "queue_age": "2s"}));
+    let narrow = with(server, json!({"max_in_flight": 64, "queue": QUEUE, "queue_age": "2s"}));
     let gateway = TestGateway::new()
         .server("fake", narrow)
         .server("other", fake(&[]))
