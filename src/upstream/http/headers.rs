@@ -114,7 +114,7 @@ mod tests {
 
     fn written(asked: &str, params: &Value, annotated: Vec<HeaderParam>) -> Vec<(String, String)> {
         let params = params.to_string();
-        let members = params[1..params.len() - 1].as_bytes();
+        let members = &params.as_bytes()[1..params.len() - 1];
         let mut headers = HeaderMap::new();
         write(&mut headers, asked, members, |_| annotated.clone().into());
         let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
