@@ -44,11 +44,20 @@ const EXTERNALS: [(&str, &[&str]); 28] = [
         ],
     ),
     ("axum", &["src/http/"]),
-    // What a failure of a connection proves is known by its own error only.
-    ("hyper", &["src/http/", "src/upstream/http/network.rs"]),
-    ("hyper_util", &["src/http/"]),
-    ("http_body_util", &["src/http/"]),
-    ("tower_service", &["src/http/"]),
+    // What a failure of a connection proves is known by its own error only; the connections to remote servers are ours.
+    (
+        "hyper",
+        &[
+            "src/http/",
+            "src/upstream/http/network.rs",
+            "src/upstream/http/direct.rs",
+            "src/upstream/http/target.rs",
+        ],
+    ),
+    ("hyper_rustls", &["src/upstream/http/direct.rs"]),
+    ("hyper_util", &["src/http/", "src/upstream/http/direct.rs", "src/upstream/http/network.rs"]),
+    ("http_body_util", &["src/http/", "src/upstream/http/direct.rs"]),
+    ("tower_service", &["src/http/", "src/upstream/http/direct.rs", "src/upstream/http/network.rs"]),
     (
         "rustls",
         &[

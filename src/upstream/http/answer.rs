@@ -1,7 +1,6 @@
 //! An answer of a remote server, whichever way it came: its head is there, and its body comes in pieces.
 
 use bytes::Bytes;
-use hyper::Response;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
@@ -12,7 +11,7 @@ use super::network::network_fault;
 /// An answer.
 pub(super) enum Answer {
     /// Over a connection of ours.
-    Direct(Response<()>, Received),
+    Direct(Received),
     /// Over one of the library's.
     Library(reqwest::Response),
 }
@@ -21,7 +20,7 @@ impl Answer {
     /// Returns its status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Answer::Direct(head, _) => head.status(),
+            Answer::Direct(received) => received.status(),
             Answer::Library(response) => response.status(),
         }
     }
@@ -29,7 +28,7 @@ impl Answer {
     /// Returns its headers.
     pub(super) fn headers(&self) -> &HeaderMap {
         match self {
-            Answer::Direct(head, _) => head.headers(),
+            Answer::Direct(received) => received.headers(),
             Answer::Library(response) => response.headers(),
         }
     }
@@ -37,7 +36,7 @@ impl Answer {
     /// Returns the length that was announced; `None` if none was.
     pub(super) fn content_length(&self) -> Option<u64> {
         match self {
-            Answer::Direct(_, received) => received.announced(),
+            Answer::Direct(received) => received.announced(),
             Answer::Library(response) => response.content_length(),
         }
     }
@@ -48,7 +47,7 @@ impl Answer {
     /// If the connection breaks.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpFault> {
         match self {
-            Answer::Direct(_, received) => received.chunk().await,
+            Answer::Direct(received) => received.chunk().await,
             Answer::Library(response) => response.chunk().await.map_err(|error| network_fault(&error)),
         }
     }

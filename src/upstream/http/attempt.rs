@@ -216,7 +216,7 @@ async fn post_and_wait(
                 }
             }
             message = place.next() => {
-                let message = message.ok_or_else(|| HttpFault::unknown(Word::StreamLost, ended))?;
+                let message = message?;
                 // Only answers and progress come here: nothing of it can wait for a client.
                 if let Some(outcome) = take_message(hub, request, clock, &mut Parked::default(), &message)? {
                     return Ok(Answered { outcome, session_id: None });

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
     HeaderValue, LOCATION, USER_AGENT, WWW_AUTHENTICATE,
@@ -19,7 +18,7 @@ use super::direct::Direct;
 use super::endpoint::{AuthChoice, CLIENT_ID, ClientProof, Endpoint};
 use super::fault::{HttpFault, Word};
 use super::host::literal;
-use super::network::{self, build, build_direct, check_proxy, network_fault, not_allowed, pause_of};
+use super::network::{self, build, check_proxy, network_fault, not_allowed, pause_of};
 use super::session::Session;
 use super::shown::shown_address;
 use super::target::Target;
@@ -115,7 +114,7 @@ impl HttpClient {
             || !headers.is_empty()
             || !url.username().is_empty()
             || url.query().is_some();
-        let direct = build_direct(endpoint, &url, tls.clone());
+        let direct = Direct::new(endpoint, &url, tls.clone());
         let target = Arc::new(Target::new(url.clone()));
         let base = base(&headers, &target);
         let posted = posted(&base);
@@ -249,12 +248,8 @@ impl HttpClient {
         let headers = HttpClient::headers(request, token);
         match (&self.direct, to.parts()) {
             (Some(direct), Some(parts)) => {
-                let mut made = hyper::Request::new(Full::new(request.body.clone().unwrap_or_default()));
-                *made.method_mut() = request.method.clone();
-                *made.uri_mut() = parts.path.clone();
-                *made.headers_mut() = headers;
-                let mut made = Some(made);
-                direct.send(&parts.origin, &mut made).await
+                let sent = direct.send(request.method.clone(), parts, headers, request.body.clone());
+                sent.await.map(Answer::Direct)
             }
             _ => {
                 let mut sent = self.client.request(request.method.clone(), to.url().clone()).headers(headers);

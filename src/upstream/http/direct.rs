@@ -13,17 +13,19 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Request, Response, Uri};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
+use reqwest::Url;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::answer::Answer;
+use super::endpoint::Endpoint;
 use super::fault::{HttpFault, Word};
-use super::network::{CheckedNames, IDLE, broken, not_connected};
+use super::network::{CheckedNames, IDLE, broken, has_proxy, names, not_connected};
+use super::target::Parts;
 use super::tls;
 
 /// Longest time that a connection is used, so that a change of a name's addresses is followed (R47).
@@ -164,13 +166,14 @@ impl Live {
 }
 
 impl Direct {
-    pub(super) fn new(
-        names: CheckedNames,
-        tls: tls::Config,
-        connect_timeout: Duration,
-        max_idle: usize,
-    ) -> Direct {
-        let mut connector = HttpConnector::new_with_resolver(names);
+    /// Prepares connections to where this address is; `None` where a proxy is between, which the library knows. Connects
+    /// nowhere.
+    pub(super) fn new(endpoint: &Endpoint, url: &Url, tls: tls::Config) -> Option<Direct> {
+        if has_proxy(endpoint, url) {
+            return None;
+        }
+        let (connect_timeout, max_idle) = (endpoint.connect_timeout, endpoint.max_in_flight);
+        let mut connector = HttpConnector::new_with_resolver(names(endpoint, url));
         connector.set_nodelay(true);
         connector.set_keepalive(Some(KEEP_ALIVE));
         connector.set_keepalive_interval(Some(KEEP_ALIVE));
@@ -183,46 +186,48 @@ impl Direct {
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
-        Direct(Arc::new(Pool { connector, connect_timeout, max_idle, rest: Mutex::default() }))
+        Some(Direct(Arc::new(Pool { connector, connect_timeout, max_idle, rest: Mutex::default() })))
     }
 
-    /// Sends a request to where `origin` is. One that a connection at rest did not take, because the server has closed it
-    /// meanwhile, goes over another one: nothing of it was written. The request is taken; it stays with the caller until
-    /// then, so that it is not moved about.
+    /// Sends a request, and waits for the head of its answer. One that a connection at rest did not take, because the server
+    /// has closed it meanwhile, goes over another one: nothing of it was written.
     pub(super) async fn send(
         &self,
-        origin: &Uri,
-        request: &mut Option<Request<Full<Bytes>>>,
-    ) -> Result<Answer, HttpFault> {
+        method: Method,
+        to: &Parts,
+        headers: HeaderMap,
+        body: Option<Bytes>,
+    ) -> Result<Received, HttpFault> {
+        let mut request = Request::new(Full::new(body.unwrap_or_default()));
+        (*request.method_mut(), *request.uri_mut()) = (method, to.path.clone());
+        *request.headers_mut() = headers;
         loop {
             let (mut live, is_new) = match self.0.take() {
                 Some(live) => (live, false),
-                None => (Box::pin(self.0.connect(origin)).await?, true),
+                None => (Box::pin(self.0.connect(&to.origin)).await?, true),
             };
-            let Some(unsent) = request.take() else {
-                return Err(HttpFault::unseen(Word::StreamLost, "was sent no request"));
-            };
-            let mut refused = match live.send(unsent).await {
+            let mut refused = match live.send(request).await {
                 Ok(response) => return Ok(self.received(response, live)),
                 Err(refused) => refused,
             };
-            *request = refused.take_message();
-            if request.is_none() || is_new {
-                return Err(broken(&refused.into_error()));
+            match refused.take_message() {
+                Some(unsent) if !is_new => request = unsent,
+                _ => return Err(broken(&refused.into_error())),
             }
         }
     }
 
-    fn received(&self, response: Response<Incoming>, mut live: Box<Live>) -> Answer {
+    fn received(&self, response: Response<Incoming>, mut live: Box<Live>) -> Received {
         let (head, body) = response.into_parts();
         if let Some(announced) = head.headers.get(KEEP_ALIVE_HEADER).and_then(announced_rest) {
             live.rest = announced.saturating_sub(Duration::from_secs(1)).min(IDLE);
         }
-        let mut received = Received { body, live: Some(live), pool: self.0.clone() };
+        let head = Response::from_parts(head, ());
+        let mut received = Received { head, body, live: Some(live), pool: self.0.clone() };
         if received.body.is_end_stream() {
             received.rest();
         }
-        Answer::Direct(Response::from_parts(head, ()), received)
+        received
     }
 }
 
@@ -311,14 +316,25 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-/// Body of an answer, and the connection that it comes over. Dropped before its end, it closes that.
+/// An answer, and the connection that it comes over. Dropped before its end, it closes that.
 pub(super) struct Received {
+    head: Response<()>,
     body: Incoming,
     live: Option<Box<Live>>,
     pool: Arc<Pool>,
 }
 
 impl Received {
+    /// Returns its status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.head.status()
+    }
+
+    /// Returns its headers.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.head.headers()
+    }
+
     /// Returns the length that was announced; `None` if none was.
     pub(super) fn announced(&self) -> Option<u64> {
         self.body.size_hint().exact()

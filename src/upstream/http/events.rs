@@ -10,7 +10,7 @@ use reqwest::header::CONTENT_TYPE;
 use super::answer::Answer;
 use super::fault::{HttpFault, Word};
 use super::hub::Hub;
-use super::room::{Held, Room};
+use super::room::{Room, RoomPermit};
 use super::verdict::{self, Form};
 use crate::sse::{SseData, SseEvent, TooLong};
 use crate::upstream::probe::Activity;
@@ -24,7 +24,7 @@ pub(super) struct EventStream {
     came: Option<Bytes>,
     room: Room,
     /// Room for the event that is being read, if it is long.
-    held: Option<Held>,
+    held: Option<RoomPermit>,
     activity: Arc<Activity>,
 }
 

@@ -87,7 +87,7 @@ async fn follow(hub: &Arc<Hub>, inbox: &Inbox, mut stream: EventStream) {
             Err(fault) => break fault,
         }
     };
-    inbox.close();
+    inbox.close(fault.clone());
     (hub.incident)(Incident::Over(fault));
 }
 

@@ -1,17 +1,23 @@
 //! Requests of an HTTP+SSE server that wait for messages on its one stream.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::fault::{HttpFault, Word};
+
 /// Maximum number of messages of one request that wait for its task; what comes meanwhile is dropped.
 const MAX_MESSAGES: usize = 64;
 
-/// Requests that wait for messages on the stream, by their ids. Closed, it takes none any more.
-#[derive(Default)]
-pub(super) struct Inbox(Mutex<Option<HashMap<u64, mpsc::Sender<Bytes>>>>);
+/// Requests that wait for messages on the stream. Closed, it takes none any more.
+pub(super) struct Inbox {
+    /// Those that wait, by their ids; `None` once it is closed.
+    waiting: Mutex<Option<HashMap<u64, mpsc::Sender<Bytes>>>>,
+    /// Why it was closed.
+    ended: OnceLock<HttpFault>,
+}
 
 /// Place of one request in the inbox; given back when dropped.
 pub(super) struct Place {
@@ -23,11 +29,11 @@ pub(super) struct Place {
 impl Inbox {
     /// Makes one that is open.
     pub(super) fn open() -> Inbox {
-        Inbox(Mutex::new(Some(HashMap::new())))
+        Inbox { waiting: Mutex::new(Some(HashMap::new())), ended: OnceLock::new() }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Option<HashMap<u64, mpsc::Sender<Bytes>>>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes a place for a request; `None` once the stream has ended.
@@ -44,16 +50,21 @@ impl Inbox {
         to.is_some_and(|to| (is_answer || to.capacity() > 1) && to.try_send(message).is_ok())
     }
 
-    /// Ends the wait of all requests.
-    pub(super) fn close(&self) {
+    /// Ends the wait of all requests, for this reason.
+    pub(super) fn close(&self, why: HttpFault) {
+        let _ = self.ended.set(why);
         self.with(Option::take);
     }
 }
 
 impl Place {
-    /// Returns the next message of the request; `None` if the stream has ended. Cancel safe.
-    pub(super) async fn next(&mut self) -> Option<Bytes> {
-        self.messages.recv().await
+    /// Returns the next message of the request. Cancel safe.
+    ///
+    /// # Errors
+    /// With the end of the stream, of which no request knows what became of it.
+    pub(super) async fn next(&mut self) -> Result<Bytes, HttpFault> {
+        let ended = || HttpFault::unknown(Word::StreamLost, "ended its stream of events");
+        self.messages.recv().await.ok_or_else(|| self.inbox.ended.get().cloned().unwrap_or_else(ended))
     }
 }
 
@@ -72,17 +83,22 @@ mod tests {
         let inbox = Arc::new(Inbox::open());
         let (mut one, mut other) = (inbox.place(1).expect("open"), inbox.place(2).expect("open"));
         assert!(inbox.deliver(2, "b".into(), false) && inbox.deliver(1, "a".into(), true));
-        assert_eq!((one.next().await, other.next().await), (Some("a".into()), Some("b".into())));
+        let mut next = async |place: &mut Place| place.next().await.ok();
+        assert_eq!((next(&mut one).await, next(&mut other).await), (Some("a".into()), Some("b".into())));
         drop(one);
         assert!(!inbox.deliver(1, "late".into(), true));
         let delivered = (0..2 * MAX_MESSAGES).filter(|_| inbox.deliver(2, "c".into(), false)).count();
         assert_eq!(delivered, MAX_MESSAGES - 1, "there is an end to what waits");
         assert!(inbox.deliver(2, "answer".into(), true), "and a place for the answer");
-        inbox.close();
+        inbox.close(HttpFault::unknown(Word::TooLarge, "sent too much"));
         for _ in 0..MAX_MESSAGES {
-            assert!(other.next().await.is_some());
+            assert!(other.next().await.is_ok());
         }
-        assert_eq!(other.next().await, None);
+        assert_eq!(
+            other.next().await.expect_err("the end").word,
+            Word::TooLarge,
+            "the reason is every request's"
+        );
         assert!(inbox.place(3).is_none());
     }
 }

@@ -15,7 +15,6 @@ use rustls::AlertDescription;
 use tower_service::Service;
 
 use super::address::{AddressRules, Forbidden, Scope};
-use super::direct::Direct;
 use super::endpoint::{Endpoint, ProxyChoice};
 use super::fault::{HttpFault, Word};
 use super::host::{is_loopback, literal};
@@ -30,14 +29,13 @@ pub(super) const IDLE: Duration = Duration::from_secs(4);
 /// Name of the gateway in each request.
 pub(super) const USER_AGENT: &str = concat!("mcpvisor/", env!("CARGO_PKG_VERSION"));
 
-/// Prepares connections of our own to where this address is; `None` where a proxy is between, which the library knows.
-pub(super) fn build_direct(endpoint: &Endpoint, url: &Url, tls: tls::Config) -> Option<Direct> {
-    let has_proxy = !is_loopback(url) && !proxies(&endpoint.proxy).is_empty();
-    (!has_proxy)
-        .then(|| Direct::new(names(endpoint, url), tls, endpoint.connect_timeout, endpoint.max_in_flight))
+/// Reports whether a proxy may be between here and this address.
+pub(super) fn has_proxy(endpoint: &Endpoint, url: &Url) -> bool {
+    !is_loopback(url) && !proxies(&endpoint.proxy).is_empty()
 }
 
-fn names(endpoint: &Endpoint, url: &Url) -> CheckedNames {
+/// Returns what looks up the name of this address.
+pub(super) fn names(endpoint: &Endpoint, url: &Url) -> CheckedNames {
     CheckedNames {
         rules: endpoint.rules.clone(),
         // One that a definition names may lead to where the definition may not.
@@ -85,7 +83,7 @@ pub(super) fn build(
 
 /// Checks the proxy that connections to this address go through: its own address, and whether the rules can be held there.
 pub(super) fn check_proxy(endpoint: &Endpoint, url: &Url) -> Result<(), HttpFault> {
-    if is_loopback(url) || proxies(&endpoint.proxy).is_empty() {
+    if !has_proxy(endpoint, url) {
         return Ok(());
     }
     if let ProxyChoice::At(address) = &endpoint.proxy

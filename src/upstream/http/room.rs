@@ -19,7 +19,7 @@ pub(super) struct Room {
 }
 
 /// Room that one answer has, until this is dropped.
-pub(super) type Held = OwnedSemaphorePermit;
+pub(super) type RoomPermit = OwnedSemaphorePermit;
 
 impl Room {
     /// Makes room for an answer of this length.
@@ -34,7 +34,7 @@ impl Room {
 
     /// Waits for the room that an answer needs of which `so_far` bytes are there, unless it has that already; `announced` is
     /// its whole length, where it is known. Cancel safe.
-    pub(super) async fn hold(&self, held: &mut Option<Held>, so_far: usize, announced: Option<usize>) {
+    pub(super) async fn hold(&self, held: &mut Option<RoomPermit>, so_far: usize, announced: Option<usize>) {
         let length = announced.unwrap_or(so_far);
         if held.is_some() || length <= SHORT {
             return;
@@ -55,7 +55,7 @@ mod tests {
 
     const LONGEST: usize = 1024 * 1024;
 
-    fn begins(room: &Room, held: &mut Option<Held>, so_far: usize, announced: Option<usize>) -> bool {
+    fn begins(room: &Room, held: &mut Option<RoomPermit>, so_far: usize, announced: Option<usize>) -> bool {
         let holding = std::pin::pin!(room.hold(held, so_far, announced));
         holding.poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }

@@ -6,8 +6,9 @@ use super::{
     FAR, at_once, cause, echo, opened, ready, refused, tried, unknown, unseen, wait_seen, with_definition,
 };
 use crate::mcp::{accept, form};
+use crate::support::gateway::with;
 use crate::support::mcp::Session;
-use crate::support::scripted_http::{Answer, ScriptedHttp, Way, event};
+use crate::support::scripted_http::{Answer, ScriptedHttp, Way, answered, event, said};
 
 #[tokio::test]
 async fn such_a_server_is_found_out_and_called() {
@@ -91,6 +92,23 @@ async fn the_end_of_the_stream_ends_its_calls_and_opens_another() {
     echo(&gateway, 1).await;
     assert_eq!(server.count("tools/call"), 6, "none was sent again");
     assert_eq!(server.asked("tools/call")[5].path, "/messages?s=2");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_beyond_the_limit_is_told_as_such_to_whoever_waits() {
+    let server = ScriptedHttp::start(Way::Sse).await;
+    let gateway = with_definition(with(server.definition(), json!({"max_answer": 4096}))).await;
+    let calls = at_once(&gateway, "slow", 2).await;
+    server.wait_count("tools/call", 2).await;
+    server.push(&event(&answered(said(&"x".repeat(10_000)))));
+    for reply in calls.join_all().await {
+        let error = reply.expect(502)["error"].clone();
+        assert!(error["message"].to_string().contains("max_answer"), "R51: {error}");
+    }
+    server.wait_count("notifications/initialized", 2).await;
+    gateway.wait_state(FAR, "ready").await;
+    echo(&gateway, 1).await;
     gateway.stop().await;
 }
 
