@@ -1,6 +1,6 @@
 """What is tried with each server: a function each, which raises `Wrong` with the reason where something is not as it
-should be. They are run in the order in which they stand here, on the same server and daemon as long as all is well;
-what ends the server comes last.
+should be, and may return what is worth telling. They are run in the order in which they stand here, after them those
+of moving.py and sizes.py, on the same server and daemon as long as all is well; `last` ones look back on the others.
 
 A check that is marked `bare` is made by an MCP client, and can be made of the server without the daemon too. One that
 is marked `fresh` is made on a server and daemon of its own: what happened before, such as other restarts, would count.
@@ -104,21 +104,25 @@ class Bench:
 
 
 CHECKS = {}
-BARE, FRESH = [], []
+BARE, FRESH, LAST = [], [], []
 _numbers = itertools.count(1)
 
 
-def check(act=None, *, bare=False, fresh=False):
+def check(act=None, *, bare=False, fresh=False, last=False):
     def added(act):
         name = act.__name__.replace("_", "-")
         CHECKS[name] = act
-        if bare:
-            BARE.append(name)
-        if fresh:
-            FRESH.append(name)
+        for holds, names in ((bare, BARE), (fresh, FRESH), (last, LAST)):
+            if holds:
+                names.append(name)
         return act
 
     return added(act) if act else added
+
+
+def in_order():
+    """The names of all checks, those that look back on the others at the end."""
+    return [*(name for name in CHECKS if name not in LAST), *LAST]
 
 
 def require(holds, reason):
@@ -353,7 +357,7 @@ def cut(bench):
     error = answer.get("error", {})
     phase = (error.get("details") or {}).get("phase")
     require((code, error.get("code"), phase) == (502, "mcp_unreachable", "in_flight"), f"{code} {short(answer)}")
-    require(took < AT_ONCE_S, f"it failed {took:.1f} s after the server was gone")
+    require(took < AT_ONCE_S + bench.server.retry, f"it failed {took:.1f} s after the server was gone")
     bench.echoed(unique("after a cut"), BACK_S)
     again = bench.journal.ran(tools.slow, arguments, bench.running.pid)
     require(not again, "the call that was cut was made again")
@@ -387,7 +391,7 @@ def thrice(bench):
         require(took < BACK_S, f"restart {number}: it took {took:.1f} s")
 
 
-@check
+@check(last=True)
 def once(bench):
     """Over all that was tried: no call that has a text or time of its own was carried out twice."""
     calls = {}
@@ -398,7 +402,7 @@ def once(bench):
     require(not twice, f"carried out twice: {short(twice)}")
 
 
-@check
+@check(last=True)
 def farewell(bench):
     """A session is ended when the daemon stops, and where there is none nothing is sent."""
     bench.wait_until(["ready", "degraded"], AGAIN_S)

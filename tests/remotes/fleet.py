@@ -57,7 +57,7 @@ class EverythingsTools(Tools):
 
 # Nothing of these can be seen of a server that has no tool for it, or does not write down that it was told to stop.
 # It does tell of changed tools, but only while it is opened.
-EVERYTHING_LACKS = frozenset({"count", "grow", "big", "log", "cancel", "doubt"})
+EVERYTHING_LACKS = frozenset({"count", "grow", "big", "large", "huge", "log", "cancel", "doubt"})
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class Server:
     era: str = "legacy"
     # Whether it has sessions in that era.
     sessions: bool = False
+    # How many seconds it wants one to wait before a stream of a call is taken up again.
+    retry: float = 0
     # What its entry in the servers file says under `mcpvisor`.
     options: dict = field(default_factory=dict)
     tools: Tools = Tools()
@@ -91,6 +93,10 @@ def _node(script):
 
 def _python(venv, script):
     return [str(HERE / f"venv-{venv}/bin/python"), "-B", str(HERE / f"servers/{script}.py")]
+
+
+def _rmcp():
+    return [str(HERE / "servers/rmcp/target/debug/remote-rmcp")]
 
 
 def _servers():
@@ -119,6 +125,10 @@ def _servers():
     yield Server("fastmcp", fast, **modern)
     yield Server("fastmcp-legacy", fast, sessions=True, **legacy)
     yield Server("fastmcp-sse", fast, mode["sse"], "/sse", sessions=True)
+    yield Server("rmcp", _rmcp(), **modern)
+    yield Server("rmcp-legacy", _rmcp(), sessions=True, retry=3, **legacy)
+    yield Server("rmcp-stateless", _rmcp(), mode["stateless"], **stateless, **legacy)
+    yield Server("rmcp-json", _rmcp(), mode["json"], **modern)
 
 
 SERVERS = {server.name: server for server in _servers()}
@@ -141,6 +151,8 @@ class Running:
         self._log = folder / "server.log"
         self._folder = folder
         self._process = None
+        # One that runs still, where the server has moved.
+        self._left = None
 
     @property
     def url(self):
@@ -159,18 +171,12 @@ class Running:
         return self
 
     def __exit__(self, *_):
-        if self._process is None or self._process.poll() is not None:
-            return
-        # One that was stopped hears nothing else.
-        self._process.send_signal(signal.SIGCONT)
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        for process in (self._left, self._process):
+            if process is not None and process.poll() is None:
+                _end(process)
 
     def start(self):
-        """Starts it on the port that it has always had, and waits until it takes connections."""
+        """Starts it on the port that it has, and waits until it takes connections."""
         command = [*self.server.command, str(self.port), str(self.journal.file), *self.server.arguments]
         # Nothing of whoever runs this: some look for settings at home, and some for proxies.
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
@@ -197,6 +203,18 @@ class Running:
     def restart(self):
         self.kill()
         self.start()
+
+    def terminate(self):
+        self._process.terminate()
+
+    def move(self):
+        """Starts it anew on another port. What ran before goes on until `leave`."""
+        self._left, self.port = self._process, _free_port()
+        self.start()
+
+    def leave(self):
+        """Ends what runs still at the port before."""
+        _end(self._left)
 
     @contextlib.contextmanager
     def stopped(self):
@@ -245,6 +263,17 @@ class Journal:
         while not (held := holds()) and time.monotonic() < end:
             time.sleep(0.02)
         return held
+
+
+def _end(process):
+    # One that was stopped hears nothing else.
+    process.send_signal(signal.SIGCONT)
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _free_port():

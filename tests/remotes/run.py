@@ -31,7 +31,7 @@ sys.path.insert(0, str(HERE.parent / "conformance"))
 
 import checks  # noqa: E402
 from callers import Rest  # noqa: E402
-from checks import BARE, CHECKS, FRESH, Bench  # noqa: E402
+from checks import BARE, CHECKS, FRESH, Bench, in_order  # noqa: E402
 from daemon import Broken  # noqa: E402
 from fleet import SERVERS, Running, require_installed  # noqa: E402
 from front import Front  # noqa: E402
@@ -59,7 +59,7 @@ class Run:
 
 def planned(only, bare):
     """The servers and checks that are asked for; all where nothing is."""
-    names = BARE if bare else list(CHECKS)
+    names = BARE if bare else in_order()
     runs = []
     for server in SERVERS.values():
         chosen = [c for c in names if not only or server.name in only or f"{server.name}:{c}" in only]
@@ -126,11 +126,11 @@ def try_on(run, bench, left, stack):
     while left and not (used and left[0] in FRESH):
         name, used = left.pop(0), True
         try:
-            CHECKS[name](bench)
+            told = CHECKS[name](bench)
             if not left:
                 # How the daemon ends belongs to the last one.
                 stack.close()
-            run.outcomes[name] = ("ok", "")
+            run.outcomes[name] = ("ok", told or "")
         except checks.Skipped:
             continue
         except checks.FAULTS as error:
@@ -143,11 +143,15 @@ def print_table(runs):
     for first in range(0, len(runs), COLUMNS):
         columns = runs[first : first + COLUMNS]
         print("\n" + " " * 14 + " ".join(f"{run.server.name:<15}" for run in columns))
-        names = [*CHECKS, "end"]
+        names = [*in_order(), "end"]
         for name in (name for name in names if any(name in run.outcomes for run in columns)):
             marks = [MARKS[run.outcomes.get(name, ("none", ""))[0]] for run in columns]
             print(f"{name:<14}" + " ".join(f"{mark:<15}" for mark in marks))
     print()
+    for run in runs:
+        for name, (outcome, told) in run.outcomes.items():
+            if outcome == "ok" and told:
+                print(f"seen      {run.name} {name}: {told}")
 
 
 def try_all(options, folder):
