@@ -46,6 +46,12 @@ class Rest:
         code, answer = self.send("POST", "/v1/mcp/invoke", body, seconds + GRACE_S)
         return code, answer, time.monotonic() - start
 
+    def edit(self, url):
+        """Gives the server another address. Raises Unanswered where that is refused."""
+        code, body = self.send("PUT", "/api/servers/r", {"url": url})
+        if code != 200:
+            raise Unanswered(f"PUT /api/servers/r: {code} {body}")
+
     def resources(self, uri=None):
         return self.send("POST", "/v1/mcp/resources", {"mcp_id": "r", **({"uri": uri} if uri else {})})
 

@@ -30,6 +30,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "conformance"))
 
 import checks  # noqa: E402
+import moving  # noqa: E402, F401
+import sizes  # noqa: E402, F401
 from callers import Rest  # noqa: E402
 from checks import BARE, CHECKS, FRESH, Bench, in_order  # noqa: E402
 from daemon import Broken  # noqa: E402
