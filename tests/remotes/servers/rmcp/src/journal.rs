@@ -1,5 +1,5 @@
-//! What the server was asked and did, a line of JSON each, for run.py to count: the lines of journal.mjs, which says what
-//! they mean. Each is written at once, because the process is killed in the middle of things.
+//! What the server was asked and did, a line of JSON each, for run.py to count: the lines of journal.mjs, which says
+//! what they mean. Each is written at once, because the process is killed in the middle of things.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

@@ -1,4 +1,5 @@
-//! A server on the official Rust SDK: both eras at one address, with sessions in the legacy one unless it is told otherwise.
+//! A server on the official Rust SDK: both eras at one address, with sessions in the legacy one unless it is told
+//! otherwise.
 //!
 //! ```text
 //! remote-rmcp PORT [JOURNAL] [--mode sessions|stateless|json]
