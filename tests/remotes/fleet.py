@@ -57,7 +57,7 @@ class EverythingsTools(Tools):
 
 # Nothing of these can be seen of a server that has no tool for it, or does not write down that it was told to stop.
 # It does tell of changed tools, but only while it is opened.
-EVERYTHING_LACKS = frozenset({"count", "grow", "big", "large", "huge", "log", "cancel", "doubt"})
+EVERYTHING_LACKS = frozenset({"count", "grow", "big", "large", "huge", "too-large", "log", "cancel", "doubt"})
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class Server:
     era: str = "legacy"
     # Whether it has sessions in that era.
     sessions: bool = False
-    # How many seconds it wants one to wait before a stream of a call is taken up again.
+    # Whether a stream of a call can be taken up again, and how many seconds it wants one to wait before that.
+    resumes: bool = False
     retry: float = 0
     # What its entry in the servers file says under `mcpvisor`.
     options: dict = field(default_factory=dict)
@@ -107,7 +108,7 @@ def _servers():
     modern = {"era": "modern", **stateless}
     py1, py2, fast = _python("py1", "py1"), _python("py2", "py2"), _python("fastmcp", "fastmcp_server")
     mode = {name: ("--mode", name) for name in ("stateless", "json", "sse")}
-    yield Server("everything", _node("everything"), **everything)
+    yield Server("everything", _node("everything"), resumes=True, **everything)
     yield Server("everything-sse", _node("everything"), ("--sse",), "/sse", **everything)
     yield Server("ts1", _node("ts1"), sessions=True)
     yield Server("ts2", _node("ts2"), **modern)
@@ -126,7 +127,7 @@ def _servers():
     yield Server("fastmcp-legacy", fast, sessions=True, **legacy)
     yield Server("fastmcp-sse", fast, mode["sse"], "/sse", sessions=True)
     yield Server("rmcp", _rmcp(), **modern)
-    yield Server("rmcp-legacy", _rmcp(), sessions=True, retry=3, **legacy)
+    yield Server("rmcp-legacy", _rmcp(), sessions=True, resumes=True, retry=3, **legacy)
     yield Server("rmcp-stateless", _rmcp(), mode["stateless"], **stateless, **legacy)
     yield Server("rmcp-json", _rmcp(), mode["json"], **modern)
 
@@ -146,7 +147,7 @@ class Running:
 
     def __init__(self, server, folder):
         self.server = server
-        self.port = _free_port()
+        self.port = free_port()
         self.journal = Journal(folder / "journal")
         self._log = folder / "server.log"
         self._folder = folder
@@ -204,12 +205,13 @@ class Running:
         self.kill()
         self.start()
 
-    def terminate(self):
-        self._process.terminate()
+    def end(self):
+        """Asks it to end, and makes it where it waits for others to leave first."""
+        _end(self._process)
 
     def move(self):
         """Starts it anew on another port. What ran before goes on until `leave`."""
-        self._left, self.port = self._process, _free_port()
+        self._left, self.port = self._process, free_port()
         self.start()
 
     def leave(self):
@@ -276,7 +278,7 @@ def _end(process):
         process.wait()
 
 
-def _free_port():
+def free_port():
     for port in random.sample(PORTS, 50):
         with contextlib.suppress(OSError), socket.socket() as trial:
             trial.bind(("127.0.0.1", port))

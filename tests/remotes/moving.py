@@ -1,10 +1,12 @@
-"""Checks of a server that goes elsewhere, or that something stands before."""
+"""Checks of a server that goes elsewhere."""
 
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from checks import AGAIN_S, AT_ONCE_S, BACK_S, Unanswered, Wrong, check, require, short, unique, unique_seconds
+from checks import (
+    AGAIN_S, AT_ONCE_S, BACK_S, Unanswered, Wrong, check, each_once, require, short, unique, unique_seconds,
+)  # fmt: skip
 
 CALLERS = 4
 MOVED_S = 20
@@ -70,10 +72,3 @@ def calling(bench):
         for caller in callers:
             caller.result()
     require(not wrong, wrong[0] if wrong else "")
-
-
-def each_once(bench, texts):
-    """No call that was answered was lost, or carried out more than once."""
-    ran = {text: len(bench.journal.ran(bench.tools.echo, {bench.tools.text: text})) for text in texts}
-    wrong = {text: times for text, times in ran.items() if times != 1}
-    require(texts and not wrong, f"of {len(texts)} calls not carried out once: {short(wrong)}")

@@ -26,7 +26,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "conformance"))
 
-from callers import Endpoint, Rest  # noqa: E402
+from callers import Rest  # noqa: E402
 from checks import BACK_S, FAULTS, READY_S, Bench, require, short, unique  # noqa: E402
 from daemon import Broken  # noqa: E402
 from fleet import SERVERS, Running, require_installed  # noqa: E402
@@ -162,7 +162,7 @@ def lost_session(site):
     site.opened_at([GOOD])
     for address in FORBIDDEN[:3]:
         if site.server.sessions and not site.server.is_sse:
-            end_session(site)
+            site.end_session()
             site.resolver.answer(NAME, [address])
             # One that is there may be used on; another one may not be made.
             arguments = {site.tools.text: unique("without a session")}
@@ -248,14 +248,6 @@ def literals(site):
             require(code == 400, f"{host}: {code} {short(answer)}")
     came = {address: door.count for address, door in site.doors.items() if door.count}
     require(not came, f"connections to {came}")
-
-
-def end_session(site):
-    """Ends the session from elsewhere, as a server does that has forgotten it; its process goes on."""
-    [*_, session] = [r["given"] for r in site.journal.requests(site.running.pid) if r["method"] == "initialize"]
-    headers = {"Mcp-Session-Id": session, "MCP-Protocol-Version": "2025-11-25"}
-    with Endpoint(site.running.url).send("DELETE", headers=headers) as reply:
-        require(reply.status < 300, f"DELETE: HTTP {reply.status}")
 
 
 @contextlib.contextmanager

@@ -159,11 +159,27 @@ class Door:
 
     def cut(self):
         """Ends all that came through it."""
-        with self._lock:
-            pairs, self._pairs = self._pairs, []
-        for pair in pairs:
+        for pair in self._taken():
             for one in pair:
                 _shut(one)
+
+    @contextlib.contextmanager
+    def half_cut(self):
+        """Ends it for the clients; the server hears of it only when this is over, as behind a proxy that rebinds."""
+        pairs = self._taken()
+        for pair in pairs:
+            pair.held = True
+            _shut(pair.client)
+        try:
+            yield
+        finally:
+            for pair in pairs:
+                _shut(pair.server)
+
+    def _taken(self):
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+        return pairs
 
     def _accept(self):
         with contextlib.suppress(OSError):
@@ -179,18 +195,38 @@ class Door:
         except OSError:
             client.close()
             return
+        pair = _Pair(client, server)
         with self._lock:
-            self._pairs.append((client, server))
-        for ends in ((client, server), (server, client)):
-            threading.Thread(target=_carry, args=ends, daemon=True).start()
+            self._pairs.append(pair)
+        for act in (pair.lead_in, pair.lead_out):
+            threading.Thread(target=act, daemon=True).start()
+
+
+class _Pair:
+    """The two connections that are one for those who talk over it."""
+
+    def __init__(self, client, server):
+        self.client, self.server = client, server
+        # Whether the server is not to hear that the client has gone.
+        self.held = False
+
+    def __iter__(self):
+        return iter((self.client, self.server))
+
+    def lead_in(self):
+        _carry(self.client, self.server)
+        if not self.held:
+            _shut(self.server)
+
+    def lead_out(self):
+        _carry(self.server, self.client)
+        _shut(self.client)
 
 
 def _carry(source, target):
     with contextlib.suppress(OSError):
         while piece := source.recv(PIECE):
             target.sendall(piece)
-    _shut(target)
-    _shut(source)
 
 
 def _shut(one):

@@ -29,15 +29,28 @@ def huge(bench):
     before = _reset_peak(bench.daemon.pid)
     code, answer, took = bench.rest.invoke("big", {"bytes": HUGE}, PATIENCE_S)
     after, peak = (_memory(bench.daemon.pid, what) for what in ("VmRSS", "VmHWM"))
-    error = answer.get("error", {})
-    phase = (error.get("details") or {}).get("phase")
-    require((code, error.get("code"), phase) == (502, "mcp_unreachable", "in_flight"), f"{code} {short(answer)}")
-    require(f"more than {LIMIT} bytes" in error["message"], short(error["message"]))
-    require("max_answer" in error["message"], short(error["message"]))
+    _refused(code, answer)
     memory = f"memory before {_mb(before)}, at most {_mb(peak)}, then {_mb(after)} MB"
     require(peak - before < GROWTH, memory)
     bench.echoed(unique("after a huge answer"), BACK_S)
     return f"{_form(bench)}, refused after {took:.1f} s; {memory}"
+
+
+@check
+def too_large(bench):
+    """Who called is told what the limit is, and where it is set."""
+    code, answer, _took = bench.rest.invoke("big", {"bytes": LIMIT + MEBIBYTE}, PATIENCE_S)
+    message = _refused(code, answer)["message"]
+    require(f"more than {LIMIT} bytes" in message and "max_answer" in message, short(message))
+    bench.echoed(unique("after a large answer"), BACK_S)
+
+
+def _refused(code, answer):
+    """The error, which has to say that nobody knows whether the call was carried out."""
+    error = answer.get("error", {})
+    phase = (error.get("details") or {}).get("phase")
+    require((code, error.get("code"), phase) == (502, "mcp_unreachable", "in_flight"), f"{code} {short(answer)}")
+    return error
 
 
 def _form(bench):
