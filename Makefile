@@ -56,7 +56,7 @@ clients: ## Twelve MCP clients that others wrote, against /mcp in front of a chi
 	cargo build --locked --bin mcpvisor
 	$(try_clients) $(if $(ONLY),--only $(ONLY))
 
-remotes: ## Eighteen remote servers that others wrote the libraries of, killed, stopped, cut and moved under the daemon, some 40 minutes: ONLY=server[:check]
+remotes: ## Nineteen remote servers that others wrote the libraries of, killed, stopped, cut and moved under the daemon, some 40 minutes: ONLY=server[:check]
 	tests/remotes/install.sh
 	cargo build --locked --bin mcpvisor
 	python3 -B tests/remotes/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(ONLY),--only $(ONLY))

@@ -61,7 +61,7 @@ def held_open(bench):
 
 @check(fresh=True)
 def ended(bench):
-    """A server that is asked to end in the middle of a call may end the call in order; the daemon does not repeat it."""
+    """A server that is asked to end in the middle of a call may end that in order; the daemon does not repeat it."""
     tools, arguments = bench.tools, bench.tools.slow_arguments(unique_seconds(CALL_S))
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(bench.rest.invoke, tools.slow, arguments, CALL_S + PATIENCE_S)

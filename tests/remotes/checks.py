@@ -1,6 +1,7 @@
 """What is tried with each server: a function each, which raises `Wrong` with the reason where something is not as it
 should be, and may return what is worth telling. They are run in the order in which they stand here, after them those
-of between.py, moving.py and sizes.py, on the same server and daemon as long as all is well; `last` ones look back on the others.
+of between.py, moving.py and sizes.py, on the same server and daemon as long as all is well; `last` ones look back on
+the others.
 
 A check that is marked `bare` is made by an MCP client, and can be made of the server without the daemon too. One that
 is marked `fresh` is made on a server and daemon of its own: what happened before, such as other restarts, would count.
@@ -327,6 +328,19 @@ def idle(bench):
     for seconds in (6, 5):
         time.sleep(seconds)
         bench.echoed(unique(f"after {seconds} s"))
+
+
+@check
+def expired(bench):
+    """A session that the server has ended because nobody used it costs the next call one handshake, no more."""
+    if bench.server.patience is None:
+        raise Skipped
+    bench.echoed(unique("while there is a session"))
+    before = bench.journal.accepted("initialize")
+    time.sleep(bench.server.patience + 1)
+    bench.echoed(unique("after it has expired"))
+    more = bench.journal.accepted("initialize") - before
+    require(more == 1, f"{more} initialize")
 
 
 @check

@@ -73,6 +73,8 @@ class Server:
     # Whether a stream of a call can be taken up again, and how many seconds it wants one to wait before that.
     resumes: bool = False
     retry: float = 0
+    # After how many seconds it ends a session that nobody uses; None where that is longer than any check.
+    patience: float | None = None
     # What its entry in the servers file says under `mcpvisor`.
     options: dict = field(default_factory=dict)
     tools: Tools = Tools()
@@ -107,7 +109,7 @@ def _servers():
     stateless = {"lacks": frozenset({"count"})}
     modern = {"era": "modern", **stateless}
     py1, py2, fast = _python("py1", "py1"), _python("py2", "py2"), _python("fastmcp", "fastmcp_server")
-    mode = {name: ("--mode", name) for name in ("stateless", "json", "sse")}
+    mode = {name: ("--mode", name) for name in ("stateless", "json", "sse", "brief")}
     yield Server("everything", _node("everything"), resumes=True, **everything)
     yield Server("everything-sse", _node("everything"), ("--sse",), "/sse", **everything)
     yield Server("ts1", _node("ts1"), sessions=True)
@@ -128,6 +130,7 @@ def _servers():
     yield Server("fastmcp-sse", fast, mode["sse"], "/sse", sessions=True)
     yield Server("rmcp", _rmcp(), **modern)
     yield Server("rmcp-legacy", _rmcp(), sessions=True, resumes=True, retry=3, **legacy)
+    yield Server("rmcp-brief", _rmcp(), mode["brief"], sessions=True, resumes=True, retry=3, patience=3, **legacy)
     yield Server("rmcp-stateless", _rmcp(), mode["stateless"], **stateless, **legacy)
     yield Server("rmcp-json", _rmcp(), mode["json"], **modern)
 

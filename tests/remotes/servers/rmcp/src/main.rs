@@ -2,10 +2,11 @@
 //! otherwise.
 //!
 //! ```text
-//! remote-rmcp PORT [JOURNAL] [--mode sessions|stateless|json]
+//! remote-rmcp PORT [JOURNAL] [--mode sessions|brief|stateless|json]
 //! ```
 //!
-//! `json` is stateless as well, and answers with JSON where nothing comes before the answer.
+//! `brief` ends a session after three seconds in which nobody used it, not five minutes. `json` is stateless as well,
+//! and answers with JSON where nothing comes before the answer.
 
 mod journal;
 mod offers;
@@ -13,6 +14,7 @@ mod offers;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::{Router, middleware};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -23,8 +25,9 @@ use crate::journal::Journal;
 use crate::offers::{Grown, Server};
 
 const PATH: &str = "/mcp";
-const USAGE: &str = "usage: remote-rmcp PORT [JOURNAL] [--mode sessions|stateless|json]";
-const MODES: [&str; 3] = ["sessions", "stateless", "json"];
+const USAGE: &str = "usage: remote-rmcp PORT [JOURNAL] [--mode sessions|brief|stateless|json]";
+const MODES: [&str; 4] = ["sessions", "brief", "stateless", "json"];
+const BRIEF: Duration = Duration::from_secs(3);
 
 /// How it was started.
 struct Given {
@@ -42,13 +45,17 @@ async fn main() -> io::Result<ExitCode> {
     let journal = Journal::open(given.journal.as_deref())?;
     let grown = Arc::new(Grown::default());
     let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(given.mode == "sessions")
+        .with_legacy_session_mode(["sessions", "brief"].contains(&given.mode.as_str()))
         .with_json_response(given.mode == "json");
     let made = {
         let journal = journal.clone();
         move || Ok(Server::new(journal.clone(), grown.clone()))
     };
-    let service = StreamableHttpService::new(made, Arc::<LocalSessionManager>::default(), config);
+    let mut sessions = LocalSessionManager::default();
+    if given.mode == "brief" {
+        sessions.session_config.keep_alive = Some(BRIEF);
+    }
+    let service = StreamableHttpService::new(made, Arc::new(sessions), config);
     let app = Router::new()
         .route_service(PATH, service)
         .layer(middleware::from_fn_with_state(journal, journal::watch));
