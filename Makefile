@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short remotes remotes-day authorization browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway bench-remotes
+.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway bench-remotes
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -56,10 +56,15 @@ clients: ## Twelve MCP clients that others wrote, against /mcp in front of a chi
 	cargo build --locked --bin mcpvisor
 	$(try_clients) $(if $(ONLY),--only $(ONLY))
 
-remotes: ## Sixteen remote servers that others wrote the libraries of, killed, stopped and cut under the daemon, some 20 minutes: ONLY=server[:check]
+remotes: ## Nineteen remote servers that others wrote the libraries of, killed, stopped, cut and moved under the daemon, some 40 minutes: ONLY=server[:check]
 	tests/remotes/install.sh
 	cargo build --locked --bin mcpvisor
 	python3 -B tests/remotes/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(ONLY),--only $(ONLY))
+
+remotes-names: ## Names of remote servers that come to lead elsewhere, to metadata, loopback and private addresses, some two minutes; as root: ONLY=server[:check]
+	tests/remotes/install.sh
+	cargo build --locked --bin mcpvisor
+	python3 -B tests/remotes/names.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(ONLY),--only $(ONLY))
 
 remotes-day: ## A day of dead, unauthorized and rate-limiting remote servers, its clocks running faster, 5 minutes or more: HOURS=, SPEED=
 	cargo build --locked --bin mcpvisor

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
-from mcp_http import EVENTS, NAMESPACE, Endpoint, Legacy, Modern, Unanswered  # noqa: E402
+from mcp_http import EVENTS, LEGACY, NAMESPACE, Endpoint, Legacy, Modern, Unanswered  # noqa: E402
 
 NAME = "Ada"
 ANSWER = {"action": "accept", "content": {"name": NAME}}
@@ -32,19 +32,34 @@ class Rest:
         self._parts = urlsplit(url)
         self._headers = {"Authorization": f"Bearer {key}"}
 
-    def status(self):
+    def status(self, server="r"):
         """What /v1/mcps/r says of the server."""
-        code, body = self.send("GET", "/v1/mcps/r")
-        if code != 200:
-            raise Unanswered(f"GET /v1/mcps/r: {code} {body}")
-        return body["data"]
+        return self._done("GET", f"/v1/mcps/{server}")["data"]
 
-    def invoke(self, tool, arguments, seconds=20):
+    def invoke(self, tool, arguments, seconds=20, server="r"):
         """The status, the whole answer, and how long it took."""
-        body = {"mcp_id": "r", "tool": tool, "arguments": arguments, "timeout": int(seconds * 1000)}
+        body = {"mcp_id": server, "tool": tool, "arguments": arguments, "timeout": int(seconds * 1000)}
         start = time.monotonic()
         code, answer = self.send("POST", "/v1/mcp/invoke", body, seconds + GRACE_S)
         return code, answer, time.monotonic() - start
+
+    def edit(self, url):
+        """Gives the server another address."""
+        self._done("PUT", "/api/servers/r", {"url": url})
+
+    def add(self, name, entry):
+        """Defines another server."""
+        self._done("POST", "/api/servers", {"name": name, **entry})
+
+    def remove(self, name):
+        self._done("DELETE", f"/api/servers/{name}")
+
+    def _done(self, verb, path, body=None):
+        """What is answered. Raises Unanswered where it is refused."""
+        code, answer = self.send(verb, path, body)
+        if code != 200:
+            raise Unanswered(f"{verb} {path}: {code} {answer}")
+        return answer
 
     def resources(self, uri=None):
         return self.send("POST", "/v1/mcp/resources", {"mcp_id": "r", **({"uri": uri} if uri else {})})

@@ -1,6 +1,7 @@
 """What is tried with each server: a function each, which raises `Wrong` with the reason where something is not as it
-should be. They are run in the order in which they stand here, on the same server and daemon as long as all is well;
-what ends the server comes last.
+should be, and may return what is worth telling. They are run in the order in which they stand here, after them those
+of between.py, moving.py and sizes.py, on the same server and daemon as long as all is well; `last` ones look back on
+the others.
 
 A check that is marked `bare` is made by an MCP client, and can be made of the server without the daemon too. One that
 is marked `fresh` is made on a server and daemon of its own: what happened before, such as other restarts, would count.
@@ -13,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from callers import NAME, LegacyClient, ModernClient, SseClient, Unanswered, text_of
+from callers import LEGACY, NAME, Endpoint, LegacyClient, ModernClient, SseClient, Unanswered, text_of
 from daemon import Broken
 from fleet import Running, Server
 
@@ -29,7 +30,7 @@ AT_ONCE_S = 3
 TOLD_S = 5
 STOPPED_S = 5
 MEGABYTE = 1_000_000
-MANY, HERD = 20, 50
+MANY, HERD = 20, 100
 # What an opening may ask for, each of it once.
 OPENING = [
     "server/discover", "initialize", "notifications/initialized", "subscriptions/listen",
@@ -82,6 +83,13 @@ class Bench:
         require(wanted in text, f"{tool} {short(arguments)} was answered with {short(text)}")
         return took
 
+    def end_session(self):
+        """Ends the daemon's session from elsewhere, as a server does that has forgotten it; its process goes on."""
+        [*_, session] = [r["given"] for r in self.journal.requests(self.running.pid) if r["method"] == "initialize"]
+        headers = {"Mcp-Session-Id": session, "MCP-Protocol-Version": LEGACY}
+        with Endpoint(self.running.url).send("DELETE", headers=headers) as reply:
+            require(reply.status < 300, f"DELETE: HTTP {reply.status}")
+
     def wait_until(self, states, seconds):
         """Waits for one of these states, and no longer for one that nothing heals."""
         end = time.monotonic() + seconds
@@ -104,21 +112,25 @@ class Bench:
 
 
 CHECKS = {}
-BARE, FRESH = [], []
+BARE, FRESH, LAST = [], [], []
 _numbers = itertools.count(1)
 
 
-def check(act=None, *, bare=False, fresh=False):
+def check(act=None, *, bare=False, fresh=False, last=False):
     def added(act):
         name = act.__name__.replace("_", "-")
         CHECKS[name] = act
-        if bare:
-            BARE.append(name)
-        if fresh:
-            FRESH.append(name)
+        for holds, names in ((bare, BARE), (fresh, FRESH), (last, LAST)):
+            if holds:
+                names.append(name)
         return act
 
     return added(act) if act else added
+
+
+def in_order():
+    """The names of all checks, those that look back on the others at the end."""
+    return [*(name for name in CHECKS if name not in LAST), *LAST]
 
 
 def require(holds, reason):
@@ -319,6 +331,19 @@ def idle(bench):
 
 
 @check
+def expired(bench):
+    """A session that the server has ended because nobody used it costs the next call one handshake, no more."""
+    if bench.server.patience is None:
+        raise Skipped
+    bench.echoed(unique("while there is a session"))
+    before = bench.journal.accepted("initialize")
+    time.sleep(bench.server.patience + 1)
+    bench.echoed(unique("after it has expired"))
+    more = bench.journal.accepted("initialize") - before
+    require(more == 1, f"{more} initialize")
+
+
+@check
 def stopped(bench):
     with bench.running.stopped():
         time.sleep(STOPPED_S)
@@ -353,7 +378,7 @@ def cut(bench):
     error = answer.get("error", {})
     phase = (error.get("details") or {}).get("phase")
     require((code, error.get("code"), phase) == (502, "mcp_unreachable", "in_flight"), f"{code} {short(answer)}")
-    require(took < AT_ONCE_S, f"it failed {took:.1f} s after the server was gone")
+    require(took < AT_ONCE_S + bench.server.retry, f"it failed {took:.1f} s after the server was gone")
     bench.echoed(unique("after a cut"), BACK_S)
     again = bench.journal.ran(tools.slow, arguments, bench.running.pid)
     require(not again, "the call that was cut was made again")
@@ -363,19 +388,25 @@ def cut(bench):
 def herd(bench):
     """Many calls that find the session gone cost one handshake, and each is carried out once."""
     bench.running.restart()
-    texts = [unique("of the herd") for _ in range(HERD)]
-    at_once(HERD, lambda number: bench.echoed(texts[number], 30))
-    pid = bench.running.pid
-    handshakes = bench.journal.accepted("initialize", pid)
+    handshakes = all_at_once(bench)
     if bench.server.era == "modern":
         require(handshakes == 0, f"{handshakes} initialize without a session")
     elif bench.server.sessions:
         require(handshakes == 1, f"{handshakes} initialize")
     else:
         require(handshakes <= 1, f"{handshakes} initialize")
-    ran = {text: len(bench.journal.ran(bench.tools.echo, {bench.tools.text: text})) for text in texts}
-    wrong = {text: times for text, times in ran.items() if times != 1}
-    require(not wrong, f"not carried out once: {short(wrong)}")
+
+
+@check(fresh=True)
+def forgotten(bench):
+    """The same where the server has lost nothing but the session, and all connections are good."""
+    if not bench.server.sessions or bench.server.is_sse:
+        raise Skipped
+    at_once(MANY, lambda _: bench.echoed(unique("so that there are connections")))
+    bench.end_session()
+    handshakes = all_at_once(bench)
+    require(handshakes == 1, f"{handshakes} initialize")
+    bench.wait_until(["ready"], AGAIN_S)
 
 
 @check(fresh=True)
@@ -387,7 +418,7 @@ def thrice(bench):
         require(took < BACK_S, f"restart {number}: it took {took:.1f} s")
 
 
-@check
+@check(last=True)
 def once(bench):
     """Over all that was tried: no call that has a text or time of its own was carried out twice."""
     calls = {}
@@ -398,16 +429,18 @@ def once(bench):
     require(not twice, f"carried out twice: {short(twice)}")
 
 
-@check
+@check(last=True)
 def farewell(bench):
     """A session is ended when the daemon stops, and where there is none nothing is sent."""
     bench.wait_until(["ready", "degraded"], AGAIN_S)
-    before = [r["given"] for r in bench.journal.requests(bench.running.pid) if r["method"] == "initialize"]
+    requests = bench.journal.requests(bench.running.pid)
+    gone = [r["session"] for r in requests if r["verb"] == "DELETE"]
+    before = [r["given"] for r in requests if r["method"] == "initialize" and r["given"] not in gone]
     start = time.monotonic()
     bench.daemon.stop()
     took = time.monotonic() - start
     requests = bench.journal.requests(bench.running.pid)
-    ends = [r for r in requests if r["verb"] == "DELETE"]
+    ends = [r for r in requests if r["verb"] == "DELETE"][len(gone) :]
     if bench.server.sessions and not bench.server.is_sse:
         session = before[-1] if before else None
         require([r["session"] for r in ends] == [session], f"DELETE of {[r['session'] for r in ends]}, not {session}")
@@ -444,6 +477,23 @@ def at_once(number, act):
     with ThreadPoolExecutor(number) as pool:
         wrong = [reason for reason in pool.map(run, range(number)) if reason]
     require(not wrong, f"{len(wrong)} of {number}: {wrong[0] if wrong else ''}")
+
+
+def all_at_once(bench):
+    """Has a herd of calls made, each of which must be carried out once; returns how many handshakes that cost."""
+    pid = bench.running.pid
+    before = bench.journal.accepted("initialize", pid)
+    texts = [unique("of the herd") for _ in range(HERD)]
+    at_once(HERD, lambda number: bench.echoed(texts[number], 30))
+    each_once(bench, texts)
+    return bench.journal.accepted("initialize", pid) - before
+
+
+def each_once(bench, texts):
+    """No call that was answered was lost, or carried out more than once."""
+    ran = {text: len(bench.journal.ran(bench.tools.echo, {bench.tools.text: text})) for text in texts}
+    wrong = {text: times for text, times in ran.items() if times != 1}
+    require(texts and not wrong, f"of {len(texts)} calls not carried out once: {short(wrong)}")
 
 
 def in_era(bench, index):

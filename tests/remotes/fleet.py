@@ -57,7 +57,7 @@ class EverythingsTools(Tools):
 
 # Nothing of these can be seen of a server that has no tool for it, or does not write down that it was told to stop.
 # It does tell of changed tools, but only while it is opened.
-EVERYTHING_LACKS = frozenset({"count", "grow", "big", "log", "cancel", "doubt"})
+EVERYTHING_LACKS = frozenset({"count", "grow", "big", "large", "huge", "too-large", "log", "cancel", "doubt"})
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ class Server:
     era: str = "legacy"
     # Whether it has sessions in that era.
     sessions: bool = False
+    # Whether a stream of a call can be taken up again, and how many seconds it wants one to wait before that.
+    resumes: bool = False
+    retry: float = 0
+    # After how many seconds it ends a session that nobody uses; None where that is longer than any check.
+    patience: float | None = None
     # What its entry in the servers file says under `mcpvisor`.
     options: dict = field(default_factory=dict)
     tools: Tools = Tools()
@@ -93,6 +98,10 @@ def _python(venv, script):
     return [str(HERE / f"venv-{venv}/bin/python"), "-B", str(HERE / f"servers/{script}.py")]
 
 
+def _rmcp():
+    return [str(HERE / "servers/rmcp/target/debug/remote-rmcp")]
+
+
 def _servers():
     legacy = {"options": {"era": "legacy"}}
     everything = {"sessions": True, "tools": EverythingsTools(), "lacks": EVERYTHING_LACKS}
@@ -100,8 +109,8 @@ def _servers():
     stateless = {"lacks": frozenset({"count"})}
     modern = {"era": "modern", **stateless}
     py1, py2, fast = _python("py1", "py1"), _python("py2", "py2"), _python("fastmcp", "fastmcp_server")
-    mode = {name: ("--mode", name) for name in ("stateless", "json", "sse")}
-    yield Server("everything", _node("everything"), **everything)
+    mode = {name: ("--mode", name) for name in ("stateless", "json", "sse", "brief")}
+    yield Server("everything", _node("everything"), resumes=True, **everything)
     yield Server("everything-sse", _node("everything"), ("--sse",), "/sse", **everything)
     yield Server("ts1", _node("ts1"), sessions=True)
     yield Server("ts2", _node("ts2"), **modern)
@@ -119,6 +128,11 @@ def _servers():
     yield Server("fastmcp", fast, **modern)
     yield Server("fastmcp-legacy", fast, sessions=True, **legacy)
     yield Server("fastmcp-sse", fast, mode["sse"], "/sse", sessions=True)
+    yield Server("rmcp", _rmcp(), **modern)
+    yield Server("rmcp-legacy", _rmcp(), sessions=True, resumes=True, retry=3, **legacy)
+    yield Server("rmcp-brief", _rmcp(), mode["brief"], sessions=True, resumes=True, retry=3, patience=3, **legacy)
+    yield Server("rmcp-stateless", _rmcp(), mode["stateless"], **stateless, **legacy)
+    yield Server("rmcp-json", _rmcp(), mode["json"], **modern)
 
 
 SERVERS = {server.name: server for server in _servers()}
@@ -136,11 +150,13 @@ class Running:
 
     def __init__(self, server, folder):
         self.server = server
-        self.port = _free_port()
+        self.port = free_port()
         self.journal = Journal(folder / "journal")
         self._log = folder / "server.log"
         self._folder = folder
         self._process = None
+        # One that runs still, where the server has moved.
+        self._left = None
 
     @property
     def url(self):
@@ -159,18 +175,12 @@ class Running:
         return self
 
     def __exit__(self, *_):
-        if self._process is None or self._process.poll() is not None:
-            return
-        # One that was stopped hears nothing else.
-        self._process.send_signal(signal.SIGCONT)
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        for process in (self._left, self._process):
+            if process is not None and process.poll() is None:
+                _end(process)
 
     def start(self):
-        """Starts it on the port that it has always had, and waits until it takes connections."""
+        """Starts it on the port that it has, and waits until it takes connections."""
         command = [*self.server.command, str(self.port), str(self.journal.file), *self.server.arguments]
         # Nothing of whoever runs this: some look for settings at home, and some for proxies.
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
@@ -197,6 +207,19 @@ class Running:
     def restart(self):
         self.kill()
         self.start()
+
+    def end(self):
+        """Asks it to end, and makes it where it waits for others to leave first."""
+        _end(self._process)
+
+    def move(self):
+        """Starts it anew on another port. What ran before goes on until `leave`."""
+        self._left, self.port = self._process, free_port()
+        self.start()
+
+    def leave(self):
+        """Ends what runs still at the port before."""
+        _end(self._left)
 
     @contextlib.contextmanager
     def stopped(self):
@@ -247,7 +270,18 @@ class Journal:
         return held
 
 
-def _free_port():
+def _end(process):
+    # One that was stopped hears nothing else.
+    process.send_signal(signal.SIGCONT)
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def free_port():
     for port in random.sample(PORTS, 50):
         with contextlib.suppress(OSError), socket.socket() as trial:
             trial.bind(("127.0.0.1", port))

@@ -26,6 +26,10 @@ class Front(Daemon):
     def key(self):
         return self._key_file().read_text().strip()
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def stop(self):
         """Stops it before its `with` is over. Raises Broken where it does not end in order."""
         code = self._end()

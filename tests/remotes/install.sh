@@ -4,15 +4,17 @@
 #
 #   package-lock.json          ->  node_modules: both lines of the TypeScript SDK, and server-everything
 #   requirements/NAME.txt      ->  venv-NAME, one for each set of versions that do not go together
+#   servers/rmcp/Cargo.lock    ->  servers/rmcp/target, the server on the Rust SDK, which is built: some two minutes
 #
-# Everything stays in this directory, some 300 MB. A stamp for each of these records what was installed, so a second run
+# Everything stays in this directory, some 700 MB. A stamp for each of these records what was installed, so a second run
 # does nothing and says nothing; two runs at once wait for each other. They are installed one after the other. No install
-# script of any package is run and nothing is compiled.
+# script of any package of npm or PyPI is run, and of those nothing is compiled.
 #
-# To move to newer versions: edit package.json or requirements/NAME.in, then
+# To move to newer versions: edit package.json, servers/rmcp/Cargo.toml or requirements/NAME.in, then
 #   npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 #   uv pip compile --universal --generate-hashes --python-version 3.11 --no-annotate \
 #      --no-header NAME.in                  (put its output under the head of NAME.txt)
+#   cargo update --manifest-path servers/rmcp/Cargo.toml
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ../support/npm.sh
@@ -45,6 +47,18 @@ node_is_installed() {
 # An interpreter that the system has replaced since leaves a venv whose python does not start.
 python_is_installed() {
   stamped "venv-$1" "$2" && "venv-$1/bin/python" -c '' 2>/dev/null
+}
+
+rmcp_is_built() {
+  stamped rmcp "$1" && [[ -x servers/rmcp/target/debug/remote-rmcp ]]
+}
+
+build_rmcp() {
+  command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or later"
+  echo "tests/remotes: building the server on the Rust SDK"
+  # A folder of its own: it has nothing in common with the daemon's, which others may be waiting for.
+  cargo build --locked --quiet --manifest-path servers/rmcp/Cargo.toml --target-dir servers/rmcp/target ||
+    fail "cargo build failed; its output is above"
 }
 
 python_is_usable() {
@@ -88,3 +102,9 @@ for name in "${names[@]}"; do
     echo "$wanted_python" >".stamp-venv-$name"
   fi
 done
+wanted_rmcp=$(wanted servers/rmcp/Cargo.toml servers/rmcp/Cargo.lock servers/rmcp/src/*.rs)
+if ! rmcp_is_built "$wanted_rmcp"; then
+  rm -f .stamp-rmcp
+  build_rmcp
+  echo "$wanted_rmcp" >.stamp-rmcp
+fi

@@ -2,7 +2,7 @@
 //
 //   asked     a request of HTTP began            n verb path session version
 //   message   its body was read                  n method id
-//   answered  the head of its answer was sent    n status session type
+//   answered  the head of its answer was sent    n status session type length
 //   ended     its answer is over                 n whole
 //   ran       a tool began to do its work        tool arguments
 //   stopped   a tool was told to give up         tool
@@ -49,7 +49,8 @@ export class Journal {
     res.writeHead = (status, ...rest) => {
       const result = writeHead.call(res, status, ...rest);
       const header = (name) => res.getHeader(name) ?? inHead(rest, name) ?? null;
-      this.write("answered", { n, status, session: header("mcp-session-id"), type: header("content-type") });
+      const [session, type] = [header("mcp-session-id"), header("content-type")];
+      this.write("answered", { n, status, session, type, length: header("content-length") });
       return result;
     };
     res.once("close", () => this.write("ended", { n, whole: res.writableFinished }));

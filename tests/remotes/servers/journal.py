@@ -76,8 +76,8 @@ class _Request:
     def _sent(self, message):
         if message["type"] == "http.response.start":
             headers = {name.decode().lower(): value.decode("latin-1") for name, value in message["headers"]}
-            named = {"session": headers.get("mcp-session-id"), "type": headers.get("content-type")}
-            self._write("answered", status=message["status"], **named)
+            names = {"session": "mcp-session-id", "type": "content-type", "length": "content-length"}
+            self._write("answered", status=message["status"], **{key: headers.get(name) for key, name in names.items()})
         elif message["type"] == "http.response.body":
             self._whole = not message.get("more_body")
 
