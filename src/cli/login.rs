@@ -111,7 +111,7 @@ async fn pasted(state: &str) -> Result<Back, Problem> {
     let pairs = Url::parse(line.trim()).ok().and_then(|address| members(&address, state));
     match pairs {
         Some(pairs) => Ok(Back { pairs, browser: None }),
-        None => Err(Problem::Refused("that is not the address that this login ends at".to_owned())),
+        None => Err(Problem::refused("that is not the address that this login ends at".to_owned())),
     }
 }
 
