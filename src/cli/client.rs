@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Exit;
 use super::daemon::{CONNECT_TIMEOUT, KeyFile, Place};
-use crate::config::{Flags, ProcessEnvironment, data_dir, usual_socket};
+use crate::config::{Flags, ProcessEnvironment, daemon_place, usual_socket};
 use crate::text::{innermost, visible};
 
 /// The daemon to talk to.
@@ -111,14 +111,16 @@ impl Daemon {
     /// Finds the daemon; connects nowhere.
     pub(super) fn find(access: &Access) -> Result<Daemon, Problem> {
         let env = ProcessEnvironment;
-        let usual = usual_socket(&env);
+        // With settings that cannot be read, a command is better than none.
+        let here = daemon_place(&Flags::default(), &env).ok();
+        let usual = here.as_ref().and_then(|here| here.socket.clone()).unwrap_or_else(|| usual_socket(&env));
         let place = Place::find(access.socket.as_deref(), access.url.as_deref(), &usual);
         let client = place.client().connect_timeout(CONNECT_TIMEOUT).build();
         let client =
             client.map_err(|error| Problem::Unreachable { url: place.shown(), reason: innermost(&error) })?;
         let found = match &access.key {
             Some(_) => None,
-            None => place.key_file(data_dir(&Flags::default(), &env).ok().as_deref()),
+            None => place.key_file(here.as_ref().map(|here| here.data_dir.as_path())),
         };
         let (key, key_file) = match found {
             Some(KeyFile { path, key }) => (Some(key), Some(path)),
@@ -305,4 +307,38 @@ fn refusal(status: u16, body: &Value) -> Refusal {
         }
     }
     refusal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_any_dialect_says_why_and_what_is_wrong_with_each_field() {
+        let of_v1 = json!({"error": {"code": "invalid_request", "message": "Bad", "details": {"name": "is missing", "n": 1}}});
+        let told = refusal(400, &of_v1);
+        assert_eq!((told.told.as_str(), told.code.as_str()), ("Bad\n  name is missing", "invalid_request"));
+        let of_api = json!({"error": "Bad", "code": "mcp_timeout", "problems": ["a", "b"]});
+        let told = refusal(500, &of_api);
+        assert_eq!((told.told.as_str(), told.code.as_str()), ("Bad\n  a\n  b", "mcp_timeout"));
+        let of_tool =
+            json!({"error": {"code": "mcp_error", "message": "m", "details": {"mcp_error": "out of paper"}}});
+        assert_eq!(refusal(422, &of_tool).told, "m", "a tool's words are shown elsewhere");
+        assert_eq!(refusal(502, &Value::Null).told, "");
+    }
+
+    #[test]
+    fn each_reason_has_its_exit_code() {
+        let unreachable = Problem::Unreachable { url: String::new(), reason: String::new() };
+        for (problem, code) in [
+            (Problem::Usage(String::new()), 2),
+            (Problem::refused(""), 4),
+            (Problem::ToolFailed(String::new()), 5),
+            (unreachable, 69),
+            (Problem::BrokenOff(String::new()), 74),
+            (Problem::TimedOut(String::new()), 75),
+        ] {
+            assert_eq!(problem.exit().code(), code, "{problem:?}");
+        }
+    }
 }

@@ -167,6 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn the_owner_s_key_is_found_for_a_socket_and_for_no_address() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (socket, data) = (directory.path().join("s.sock"), directory.path().join("data"));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        std::fs::create_dir(&data).expect("made");
+        let by_socket = Place::given(Some(&socket), None);
+        assert_eq!(by_socket.key_file(Some(&data)), None, "there is none");
+        std::fs::write(data.join(OWNER_KEY), "pk_data\n").expect("written");
+        let key = |place: &Place| place.key_file(Some(&data)).map(|found| found.key);
+        assert_eq!(key(&by_socket).as_deref(), Some("pk_data"));
+        std::fs::write(directory.path().join(OWNER_KEY), "pk_beside").expect("written");
+        assert_eq!(key(&by_socket).as_deref(), Some("pk_beside"), "the one beside the socket comes first");
+        assert_eq!(key(&Place::given(None, Some("http://127.0.0.1:1"))), None);
+        assert_eq!(key(&Place::given(Some(&data.join("no.sock")), None)), None, "nobody has made it");
+    }
+
+    #[test]
     fn an_address_that_is_none_is_said_to_be_none() {
         let of = |url: &str| Place { socket: None, url: url.to_owned() }.address("/mcp");
         assert_eq!(of("http://h:1/x").expect("an address").as_str(), "http://h:1/x/mcp");

@@ -129,9 +129,8 @@ async fn a_log_is_shown_in_part_and_followed() {
     while !next().await.ends_with("Z 2 stderr one") {}
     gateway.wait_state("loud", "ready").await;
     let previous = operate(&gateway, &["logs", "loud", "-p", "-o", "json"]).await.expect(0).json();
-    let of_first: Vec<&Value> =
-        previous.as_array().expect("lines").iter().map(|line| &line["incarnation"]).collect();
-    assert_eq!(of_first, [1, 1], "{previous}");
+    let previous = previous.as_array().expect("lines");
+    assert!(previous.len() >= 2 && previous.iter().all(|line| line["incarnation"] == 1), "{previous:?}");
     operate(&gateway, &["logs", "loud", "--since", "yesterday"]).await.expect(2);
     let future = operate(&gateway, &["logs", "loud", "--since", "2100-01-01T00:00:00Z"]).await.expect(0);
     assert_eq!(future.out, "");
@@ -230,12 +229,16 @@ async fn servers_are_added_edited_restarted_and_removed() {
     assert!(refused.err.contains("did you mean \"command\"?"), "{}", refused.err);
     operate_with(&gateway, &["edit", "first", "--file", "-"], &changed.to_string()).await.expect(0);
     assert_eq!(gateway.get("/api/servers/first").await.expect(200)["args"], json!(["--no-such-flag"]));
-    // By an editor, which here is a program that puts the argument away again.
+    // By an editor, which here is a program that changes the argument.
     let mut edit = command(gateway.data(), &["edit", "first"]);
     edit.env("MCPVISOR_SOCKET", gateway.data().join("mcpvisor.sock")).env("XDG_RUNTIME_DIR", gateway.data());
-    edit.env("EDITOR", "sed -i s/\"--no-such-flag\"//");
-    let edited = ended(edit, "").await;
-    assert!(edited.code == 2 || edited.code == 0, "{}", edited.err);
+    edit.env("EDITOR", "sed -i s/--no-such-flag/--no-other-flag/");
+    let edited = ended(edit, "").await.expect(0);
+    assert!(edited.err.starts_with("changed args of first; "), "{}", edited.err);
+    assert_eq!(gateway.get("/api/servers/first").await.expect(200)["args"], json!(["--no-other-flag"]));
+    let drafts = std::fs::read_dir(gateway.data()).expect("readable").flatten();
+    let left = drafts.filter(|entry| entry.file_name().to_string_lossy().contains("edit")).count();
+    assert_eq!(left, 0, "no draft is left");
 
     operate(&gateway, &["rm", "first"]).await.expect(0);
     let gone = operate(&gateway, &["rm", "first"]).await.expect(4);

@@ -66,7 +66,7 @@ impl Console {
         Ok(servers)
     }
 
-    /// Writes a picture once, or again and again; one that cannot be made because no daemon answers says so and goes on.
+    /// Writes a picture once, or again and again; one that cannot be made for the moment says why, and it goes on.
     pub(super) async fn watch(
         &self,
         every: Option<Duration>,
@@ -75,11 +75,20 @@ impl Console {
         let Some(every) = every else { return self.screen.write(&picture().await?) };
         loop {
             match picture().await {
-                Err(problem @ Problem::Unreachable { .. }) => self.screen.picture(&format!("{problem}\n"))?,
+                Err(problem) if passes(&problem) => self.screen.picture(&format!("{problem}\n"))?,
                 made => self.screen.picture(&made?)?,
             }
             tokio::time::sleep(every).await;
         }
+    }
+}
+
+/// Reports whether a problem may be gone at the next look: no daemon answers, or it stops, or too much is asked of it.
+fn passes(problem: &Problem) -> bool {
+    match problem {
+        Problem::Unreachable { .. } => true,
+        Problem::Refused(refusal) => matches!(refusal.status, 429 | 503),
+        _ => false,
     }
 }
 

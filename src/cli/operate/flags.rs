@@ -231,3 +231,89 @@ pub(in crate::cli) struct WaitLine {
     #[command(flatten)]
     access: AccessLine,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::operate::{By, Edit, Keys, Pins};
+    use crate::cli::{Access, Command, Program, parse};
+
+    fn operate(line: &str) -> Operate {
+        match parse(Program::Mcpvisor, line.split(' ')) {
+            Ok(Command::Operate(operate)) => operate,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_command_arrives_with_its_daemon_and_its_form() {
+        let all = operate("mcpvisor status a --watch=5s -o yaml --url http://h:1 --key k");
+        let access = Access { url: Some("http://h:1".into()), socket: None, key: Some("k".into()) };
+        let action = Action::Status(Some("a".into()), Some(Duration::from_secs(5)));
+        assert_eq!(all, Operate { access, format: Format::Yaml, action });
+        assert_eq!(operate("mcpvisor ls --watch").action, Action::List(Some(Duration::from_secs(2))));
+        let logs = Logs {
+            server: "a".into(),
+            follow: true,
+            lines: Some(3),
+            since: Some("1h".into()),
+            previous: false,
+        };
+        assert_eq!(operate("mcpvisor logs a -f -n 3 --since 1h").action, Action::Logs(logs));
+        let call =
+            Call { target: "a.b".into(), pairs: vec!["x=1".into(), "y:=[2]".into()], ..Call::default() };
+        assert_eq!(operate("mcpvisor call a.b x=1 y:=[2]").action, Action::Call(call));
+        let wait = Wait {
+            servers: vec!["a".into(), "b".into()],
+            state: "idle".into(),
+            timeout: Duration::from_secs(120),
+        };
+        assert_eq!(operate("mcpvisor wait a b --for idle --timeout 2m").action, Action::Wait(wait));
+        let edit = Edit { server: "a".into(), file: Some("-".into()) };
+        assert_eq!(operate("mcpvisor edit a --file -").action, Action::Edit(edit));
+        assert_eq!(
+            operate("mcpvisor resources a x://y").action,
+            Action::Resources(Some("a".into()), Some("x://y".into()))
+        );
+    }
+
+    #[test]
+    fn commands_about_records_arrive() {
+        let Action::Keys(Keys::Create(new)) =
+            operate("mcpvisor keys create --name n --servers a,b --tools c,d* --rate 5 --expires 30d -q")
+                .action
+        else {
+            panic!("a new key")
+        };
+        assert_eq!(
+            (new.servers, new.tools),
+            (vec!["a".to_owned(), "b".into()], vec!["c".to_owned(), "d*".into()])
+        );
+        assert_eq!((new.rate, new.expires.as_deref(), new.quiet), (Some(5), Some("30d"), true));
+        assert_eq!(operate("mcpvisor keys list").action, Action::Keys(Keys::List("all".into())));
+        let rotate = Keys::Rotate("Bob".into(), Some(Duration::from_secs(3600)), false);
+        assert_eq!(operate("mcpvisor keys rotate Bob --grace 1h").action, Action::Keys(rotate));
+        let Action::Usage(usage) = operate("mcpvisor usage --since 7d --by tool").action else {
+            panic!("usage")
+        };
+        assert_eq!((usage.since, usage.by), (Some(Duration::from_secs(7 * 86400)), By::Tool));
+        let approve = Pins::Approve { server: "a".into(), tools: vec!["t".into()], digest: Some("d".into()) };
+        assert_eq!(operate("mcpvisor pins approve a t --digest d").action, Action::Pins(approve));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for line in [
+            "mcpvisor call a.b x=1 --json {}",
+            "mcpvisor logs a -f --previous",
+            "mcpvisor wait",
+            "mcpvisor usage --since 1d --period day",
+            "mcpvisor keys create",
+            "mcpvisor keys create --name n --owner a --member b",
+            "mcpvisor list -o xml",
+            "mcpvisor list --watch=soon",
+        ] {
+            assert!(parse(Program::Mcpvisor, line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

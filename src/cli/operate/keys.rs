@@ -177,13 +177,15 @@ async fn shown(console: &Console, answer: &Value, quiet: bool) -> Result<(), Pro
 
 fn whole(key: &Value, style: &Style, now: OffsetDateTime) -> String {
     let mut text = String::new();
+    // The answer to a rotation does not say what the key may.
+    let permitted = |what: &str| key.get("permissions").map_or_else(String::new, |all| list(&all[what]));
     for (name, value) in [
         ("key", style.paint(Colour::Bold, &plain(&key["key"]))),
         ("id", plain(&key["id"])),
         ("name", style.foreign(&plain(&key["name"])).into_owned()),
         ("owner", plain(&key["owner_id"])),
-        ("servers", list(&key["permissions"]["mcps"])),
-        ("tools", list(&key["permissions"]["tools"])),
+        ("servers", permitted("mcps")),
+        ("tools", permitted("tools")),
         ("limits", limits(&key["limits"])),
         ("expires", moment_or(&key["expires_at"], "never", now)),
         ("earlier key until", moment_or(&key["previous_key_until"], "", now)),
@@ -318,6 +320,39 @@ mod tests {
         assert_eq!(body(&bare, now()), Ok(json!({"name": "x", "permissions": {"mcps": "*", "tools": "*"}})));
         assert_eq!(end("2027-01-01", now()), Ok("2027-01-01".to_owned()));
         assert!(end("30", now()).is_err() && end("99999999999d", now()).is_err());
+    }
+
+    #[test]
+    fn a_key_is_told_with_what_is_known_of_it() {
+        let made = json!({"key": "pk_1", "id": "key_1", "name": "Bob", "owner_id": "user_bob", "expires_at": null,
+            "permissions": {"mcps": ["demo"]}, "limits": {"requests_per_second": 5}});
+        let lines = |key: &Value| {
+            whole(key, &Style::PLAIN, now()).lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            lines(&made),
+            [
+                "key: pk_1",
+                "id: key_1",
+                "name: Bob",
+                "owner: user_bob",
+                "servers: demo",
+                "tools: *",
+                "limits: 5/s",
+                "expires: never"
+            ]
+        );
+        let rotated = json!({"key": "pk_2", "id": "key_1", "name": "Bob", "expires_at": null, "previous_key_until": "2026-11-30T09:00:00Z"});
+        assert_eq!(
+            lines(&rotated),
+            [
+                "key: pk_2",
+                "id: key_1",
+                "name: Bob",
+                "expires: never",
+                "earlier key until: 2026-11-30T09:00:00Z (in 1h)"
+            ]
+        );
     }
 
     #[test]
