@@ -175,11 +175,11 @@ impl Daemon {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Result<Response, Problem> {
-        let mut request = self.client.request(method, url);
+        let mut request = self.client.request(method, url.clone());
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        if let Some(key) = &self.key {
+        if let Some(key) = self.key_for(&url) {
             request = request.bearer_auth(key);
         }
         request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -195,7 +195,7 @@ impl Daemon {
             refusal.told = format!("{} answered {status}, which is no answer of mcpvisor", self.shown());
         }
         if refusal.status == 401 {
-            refusal.told += &self.about_keys();
+            refusal.told += &self.about_keys(&url);
         }
         Err(Problem::Refused(Box::new(refusal)))
     }
@@ -269,15 +269,22 @@ impl Daemon {
         }
     }
 
+    /// Returns the key to send. One that was only found is for `/v1`: the other dialects know this user without one, and would
+    /// refuse the key of another daemon.
+    fn key_for(&self, url: &Url) -> Option<&str> {
+        let needs_one = self.key_file.is_none() || url.path().starts_with("/v1/");
+        self.key.as_deref().filter(|_| needs_one)
+    }
+
     /// Returns what to do about a refused key, or about none.
-    fn about_keys(&self) -> String {
-        match (&self.key_file, &self.key) {
-            (Some(file), _) => format!(
+    fn about_keys(&self, url: &Url) -> String {
+        match (&self.key_file, self.key_for(url)) {
+            (Some(file), Some(_)) => format!(
                 "\n  the key in {} is not one of this daemon's; give one by MCPVISOR_KEY or --key",
                 file.display()
             ),
             (None, Some(_)) => String::new(),
-            (None, None) => {
+            (_, None) => {
                 "\n  give a key by MCPVISOR_KEY or --key; the owner's is in owner.key of the daemon's data \
                              directory, and is found there by itself over the usual Unix socket"
                     .to_owned()
