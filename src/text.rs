@@ -53,6 +53,23 @@ pub fn is_presentation(c: char) -> bool {
     matches!(c, '\u{fe0e}' | '\u{fe0f}')
 }
 
+/// Returns a text in which nothing steers a terminal or appears elsewhere than where it stands: each invisible character is
+/// written as `\u{…}`. Line feeds and tabs stay as they are if `lines` is `true`.
+pub fn visible(text: &str, lines: bool) -> Cow<'_, str> {
+    let stays = |c: char| !is_invisible(c) || is_presentation(c) || (lines && matches!(c, '\n' | '\t'));
+    if text.chars().all(stays) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match stays(c) {
+            true => shown.push(c),
+            false => shown.extend(c.escape_unicode()),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Returns a text, or the first `most` characters of a longer one and an ellipsis.
 pub fn cut(mut text: String, most: usize) -> String {
     if let Some((end, _)) = text.char_indices().nth(most) {
@@ -172,6 +189,14 @@ mod tests {
         for c in "aZ ~äß中ر👍\u{301}\u{a0}".chars() {
             assert!(!is_invisible(c), "{c:?}");
         }
+    }
+
+    #[test]
+    fn nothing_that_is_shown_steers_a_terminal() {
+        assert!(matches!(visible("ä 👍\u{fe0f}", false), Cow::Borrowed(_)));
+        assert_eq!(visible("a\u{1b}[2J\u{9b}1m\u{202e}b", true), "a\\u{1b}[2J\\u{9b}1m\\u{202e}b");
+        assert_eq!(visible("a\tb\nc\r", true), "a\tb\nc\\u{d}");
+        assert_eq!(visible("a\tb\nc", false), "a\\u{9}b\\u{a}c");
     }
 
     #[test]

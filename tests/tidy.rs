@@ -79,6 +79,7 @@ const EXTERNALS: [(&str, &[&str]); 28] = [
             "src/cli/client.rs",
             "src/cli/daemon.rs",
             "src/cli/login.rs",
+            "src/cli/operate/",
             "src/cli/stdio/remote.rs",
             "src/oidc/issuer.rs",
             "src/upstream/http/",

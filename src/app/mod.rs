@@ -78,6 +78,10 @@ pub fn main(program: Program) -> ExitCode {
             cli::check(&flags, &ProcessEnvironment, &places::problems, out, err).into()
         }
         Ok(Command::DemoServer) => demo_server().into(),
+        Ok(Command::Operate(operate)) => {
+            let editor = &process::run_in_foreground;
+            cli::operate::run(&operate, time::OffsetDateTime::now_utc, editor).into()
+        }
         Ok(Command::Add(add)) => cli::add::run(&add).into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
         Ok(Command::Login(login)) => cli::login::run(&login).into(),

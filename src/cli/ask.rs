@@ -118,7 +118,7 @@ impl<O: Write, E: Write> Show<O, E> {
             "final" => self.last(&event),
             "error" => {
                 self.line_break()?;
-                Err(Problem::Refused(event["error"].as_str().unwrap_or("it failed without words").to_owned()))
+                Err(Problem::refused(event["error"].as_str().unwrap_or("it failed without words").to_owned()))
             }
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! Flags of the commands that talk to a running daemon: `add`, `ask` and `login`.
+//! Flags of the commands that talk to a running daemon: which one, and those of `add`, `ask` and `login`.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::login::Login;
 
 /// The daemon that a command talks to.
 #[derive(Debug, Args)]
-struct AccessLine {
+pub(super) struct AccessLine {
     /// The daemon's address; without it and without --socket, the usual socket, or http://127.0.0.1:5000
     #[arg(long, env = "MCPVISOR_URL", value_name = "URL")]
     url: Option<String>,
@@ -30,18 +30,25 @@ impl From<AccessLine> for Access {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A secret in a header is better a reference that the daemon looks up, in single quotes:\n\
+#[command(after_help = "mcpvisor add npx:@modelcontextprotocol/server-everything\n\
+                  mcpvisor add npx:@modelcontextprotocol/server-filesystem -- /srv/notes\n\
+                  mcpvisor add --env 'TOKEN=${env:TOKEN}' --name notes -- node dist/index.js\n\n\
+                  A secret in a header or a variable is better a reference that the daemon looks up, in single quotes:\n\
                   --header 'Authorization: Bearer ${env:TOKEN}', or ${file:/run/secrets/token}. What is written out here can be\n\
-                  read in the list of processes."
-)]
+                  read in the list of processes.")]
 pub(super) struct AddLine {
-    /// Address of the server: https://host/mcp
-    #[arg(value_name = "URL")]
-    address: String,
-    /// Its name; what the address suggests otherwise
+    /// A package, npx:PACKAGE or uvx:PACKAGE, or the server's address, https://host/mcp
+    #[arg(value_name = "PACKAGE|URL")]
+    source: Option<String>,
+    /// The command of a server and its arguments; behind a package further arguments of it
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+    /// Its name; what the package, the address or the command suggests otherwise
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Environment variable of it, NAME=VALUE, may be given several times
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    env: Vec<String>,
     /// Header to send to it, "NAME: VALUE", may be given several times
     #[arg(long = "header", short = 'H', value_name = "HEADER")]
     headers: Vec<String>,
@@ -60,9 +67,9 @@ pub(super) struct AddLine {
 
 impl From<AddLine> for Add {
     fn from(line: AddLine) -> Add {
-        let AddLine { address, name, headers, transport, login, no_wait, access } = line;
+        let AddLine { source, command, name, env, headers, transport, login, no_wait, access } = line;
         let access = access.into();
-        Add { address, name, headers, transport, login, no_wait, access }
+        Add { source, command, name, env, headers, transport, login, no_wait, access }
     }
 }
 

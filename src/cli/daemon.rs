@@ -1,10 +1,13 @@
 //! The daemon that a command talks to: where it is, and the HTTP client that reaches it.
 
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, Url};
+
+use crate::files;
 
 /// Address of the daemon if none is given.
 const DEFAULT_URL: &str = "http://127.0.0.1:5000";
@@ -89,6 +92,20 @@ impl Place {
         self.socket.is_some() || url.and_then(|url| url.host_str().map(is_this_machine)).unwrap_or_default()
     }
 
+    /// Returns the owner's key, which lies beside the socket or in `data_dir`, if its file belongs to whoever the socket
+    /// belongs to: nobody else's socket is given it, and no address is.
+    pub(super) fn key_file(&self, data_dir: Option<&Path>) -> Option<KeyFile> {
+        let socket = self.socket.as_deref()?;
+        let user = std::fs::metadata(socket).ok()?.uid();
+        [socket.parent(), data_dir].into_iter().flatten().find_map(|directory| {
+            let path = directory.join(OWNER_KEY);
+            let is_theirs = std::fs::metadata(&path).is_ok_and(|file| file.uid() == user);
+            let text = is_theirs.then(|| files::read(&path, MAX_KEY)).and_then(Result::ok)?;
+            let key = String::from_utf8(text).ok()?.trim().to_owned();
+            (!key.is_empty()).then_some(KeyFile { path, key })
+        })
+    }
+
     /// Returns a builder of a client that reaches the place. This machine is never asked for by way of a proxy.
     pub(super) fn client(&self) -> ClientBuilder {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -102,6 +119,20 @@ impl Place {
         }
     }
 }
+
+/// The owner's key, and the file that it was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyFile {
+    /// Path of the file.
+    pub(super) path: PathBuf,
+    /// Text of the key.
+    pub(super) key: String,
+}
+
+/// File of the owner's key, in the daemon's data directory.
+const OWNER_KEY: &str = "owner.key";
+/// Longest text that is read of it, in bytes.
+const MAX_KEY: u64 = 1024;
 
 /// Longest time that a connection to a daemon may take to be made.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -133,6 +164,23 @@ mod tests {
         assert_eq!(Place::find(Some(other), None, &socket).socket.as_deref(), Some(other));
         drop(listener);
         assert_eq!(Place::find(None, None, &socket), default(), "its daemon is gone");
+    }
+
+    #[test]
+    fn the_owner_s_key_is_found_for_a_socket_and_for_no_address() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (socket, data) = (directory.path().join("s.sock"), directory.path().join("data"));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        std::fs::create_dir(&data).expect("made");
+        let by_socket = Place::given(Some(&socket), None);
+        assert_eq!(by_socket.key_file(Some(&data)), None, "there is none");
+        std::fs::write(data.join(OWNER_KEY), "pk_data\n").expect("written");
+        let key = |place: &Place| place.key_file(Some(&data)).map(|found| found.key);
+        assert_eq!(key(&by_socket).as_deref(), Some("pk_data"));
+        std::fs::write(directory.path().join(OWNER_KEY), "pk_beside").expect("written");
+        assert_eq!(key(&by_socket).as_deref(), Some("pk_beside"), "the one beside the socket comes first");
+        assert_eq!(key(&Place::given(None, Some("http://127.0.0.1:1"))), None);
+        assert_eq!(key(&Place::given(Some(&data.join("no.sock")), None)), None, "nobody has made it");
     }
 
     #[test]

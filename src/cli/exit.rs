@@ -1,4 +1,4 @@
-//! Exit codes of the process, and nothing else. The numbers 74 and 78 are those of BSD's `sysexits.h`.
+//! Exit codes of the process, and nothing else. Numbers above 63 are those of BSD's `sysexits.h`.
 
 use std::process::ExitCode;
 
@@ -13,16 +13,34 @@ pub enum Exit {
     Usage,
     /// 3: stopped, but calls or children had to be cut off.
     Forced,
+    /// 4: the daemon did not do what a command asked of it.
+    Refused,
+    /// 5: the tool that was called answered with an error.
+    ToolFailed,
+    /// 69: no daemon answers.
+    Unreachable,
     /// 74: input or output failed: the store, or an address to listen on.
     Io,
+    /// 75: what was waited for did not come about in time.
+    TimedOut,
     /// 78: the configuration is wrong.
     Config,
 }
 
 impl Exit {
     /// All exit codes.
-    pub const ALL: [Exit; 6] =
-        [Exit::Graceful, Exit::Internal, Exit::Usage, Exit::Forced, Exit::Io, Exit::Config];
+    pub const ALL: [Exit; 10] = [
+        Exit::Graceful,
+        Exit::Internal,
+        Exit::Usage,
+        Exit::Forced,
+        Exit::Refused,
+        Exit::ToolFailed,
+        Exit::Unreachable,
+        Exit::Io,
+        Exit::TimedOut,
+        Exit::Config,
+    ];
 
     /// Returns the number that the parent process sees.
     pub fn code(self) -> u8 {
@@ -31,7 +49,11 @@ impl Exit {
             Exit::Internal => 1,
             Exit::Usage => 2,
             Exit::Forced => 3,
+            Exit::Refused => 4,
+            Exit::ToolFailed => 5,
+            Exit::Unreachable => 69,
             Exit::Io => 74,
+            Exit::TimedOut => 75,
             Exit::Config => 78,
         }
     }

@@ -13,6 +13,7 @@ use super::client_flags::{AddLine, AskLine, LoginLine};
 use super::connect::Connect;
 use super::import::Import;
 use super::login::Login;
+use super::operate::{KeyCommands, Operate, OperateCommands};
 use super::stdio::Stdio;
 use crate::config::{self, Flags};
 
@@ -34,7 +35,9 @@ pub enum Command {
     Check(Flags),
     /// Run the built-in MCP server on stdin and stdout.
     DemoServer,
-    /// Give a running daemon a remote server.
+    /// Operate a running daemon.
+    Operate(Operate),
+    /// Give a running daemon a server.
     Add(Add),
     /// Ask a running daemon a question.
     Ask(Ask),
@@ -100,6 +103,7 @@ where
         Program::Mcpvisor => read::<Mcpvisor, _, _>(args).map(|line| match line.command {
             Subcommands::Serve(flags) => flags.into_command(None),
             Subcommands::DemoServer => Command::DemoServer,
+            Subcommands::Operate(line) => Command::Operate(line.into_operate()),
             Subcommands::Add(line) => Command::Add(line.into()),
             Subcommands::Ask(line) => Command::Ask(line.into()),
             Subcommands::Login(line) => Command::Login(line.into()),
@@ -138,7 +142,9 @@ struct Mcpvisor {
 enum Subcommands {
     /// Run the daemon (listens on 127.0.0.1:5000 unless told otherwise)
     Serve(ServeFlags),
-    /// Add a remote server to a running daemon, by its address
+    #[command(flatten)]
+    Operate(OperateCommands),
+    /// Add a server to a running daemon: a package, an address, or a command behind --
     Add(AddLine),
     /// Ask a question of a running daemon; a model answers it with the servers' tools
     Ask(AskLine),
@@ -154,7 +160,7 @@ enum Subcommands {
     DemoServer,
     /// Check, back up or restore what is kept on disk, while no daemon runs on it
     Store(StoreLine),
-    /// Replace the owner's key, while no daemon runs with it
+    /// Make, list, rotate and revoke keys of a running daemon; replace the owner's while none runs
     Keys(KeysLine),
 }
 
@@ -166,6 +172,8 @@ struct KeysLine {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommands {
+    #[command(flatten)]
+    Running(Box<KeyCommands>),
     /// The key in owner.key: of the first start, and of whoever lost it
     Owner {
         #[command(flatten)]
@@ -178,8 +186,10 @@ enum KeysCommands {
 
 impl KeysCommands {
     fn into_command(self) -> Command {
-        let KeysCommands::Owner { place, renew: _ } = self;
-        Command::NewOwnerKey(place.into_flags())
+        match self {
+            KeysCommands::Running(line) => Command::Operate(line.into_operate()),
+            KeysCommands::Owner { place, renew: _ } => Command::NewOwnerKey(place.into_flags()),
+        }
     }
 }
 

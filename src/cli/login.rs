@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::Exit;
 use super::client::{self, Access, Daemon, Problem};
+use crate::text::visible;
 
 /// Time that the daemon waits for the end of a login.
 const LOGIN_LIMIT: Duration = Duration::from_secs(600);
@@ -51,7 +52,7 @@ pub(super) async fn log_in(login: &Login) -> Result<(), Problem> {
     let address = begun["authorization_url"].as_str().unwrap_or_default();
     let state = begun["state"].as_str().unwrap_or_default();
     let mut out = io::stdout();
-    writeln!(out, "Open this address in a browser, and log in there:\n\n  {address}\n")?;
+    writeln!(out, "Open this address in a browser, and log in there:\n\n  {}\n", visible(address, false))?;
     if login.paste {
         writeln!(out, "Then paste the address that the browser ends at, even if it shows an error:")?;
     }
@@ -111,7 +112,7 @@ async fn pasted(state: &str) -> Result<Back, Problem> {
     let pairs = Url::parse(line.trim()).ok().and_then(|address| members(&address, state));
     match pairs {
         Some(pairs) => Ok(Back { pairs, browser: None }),
-        None => Err(Problem::Refused("that is not the address that this login ends at".to_owned())),
+        None => Err(Problem::refused("that is not the address that this login ends at".to_owned())),
     }
 }
 

@@ -15,6 +15,7 @@ mod exit;
 mod flags;
 pub mod import;
 pub mod login;
+pub mod operate;
 pub mod stdio;
 
 use std::io::Write;

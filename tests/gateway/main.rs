@@ -31,6 +31,7 @@ mod mcp_cli;
 mod odd_answers;
 mod odd_servers;
 mod openapi;
+mod operating;
 mod overload;
 mod owner;
 mod persisting;

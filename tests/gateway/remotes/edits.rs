@@ -198,12 +198,12 @@ async fn mcpvisor_add_gives_a_daemon_a_remote_server_and_says_how_it_is() {
     assert_eq!(ready, (Some(0), "Added far.\nIt is ready, with 3 tools.\n".to_owned(), String::new()));
     echo(&gateway, 1).await;
     let (code, out, err) = add(&gateway, &[&closed.url(), "--name", "closed"]).await;
-    assert_eq!((code, out.as_str()), (Some(1), "Added closed.\n"), "{err}");
+    assert_eq!((code, out.as_str()), (Some(4), "Added closed.\n"), "{err}");
     assert!(err.contains("it is stored, and not usable yet") && err.contains("wants credentials"), "{err}");
     for (arguments, code, part) in [
-        ([&*closed.url(), "--name", FAR], 1, "already exists"),
+        ([&*closed.url(), "--name", FAR], 4, "already exists"),
         ([&*closed.url(), "--type", "http"], 2, "suggests no name"),
-        (["ftp://host.example/x", "--name", "ftp"], 1, "must begin with http:// or https://"),
+        (["ftp://host.example/x", "--name", "ftp"], 4, "must begin with http:// or https://"),
     ] {
         let told = add(&gateway, &arguments).await;
         assert_eq!(told.0, Some(code), "{told:?}");

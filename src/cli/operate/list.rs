@@ -1,0 +1,186 @@
+//! `mcpvisor list`, and `mcpvisor status` of the daemon as a whole.
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::console::Console;
+use super::screen::{Colour, Format, Style};
+use super::table::{Cell, Fit, Table};
+use super::words::{age, colour_of, count, first_line, plain};
+use crate::cli::client::Problem;
+
+/// Returns the picture of all servers.
+pub(super) async fn list(console: &Console) -> Result<String, Problem> {
+    let mut servers = console.servers().await?;
+    if console.screen.format == Format::Table {
+        detail(console, &mut servers).await;
+    }
+    let now = (console.now)();
+    Ok(console.screen.text(&Value::Array(servers.clone()), |style| table(&servers, style, now)))
+}
+
+/// Replaces each server by what is said of it alone: the list has neither its tools nor since when it is in its state.
+async fn detail(console: &Console, servers: &mut [Value]) {
+    for server in servers {
+        let id = plain(&server["id"]);
+        // One that goes meanwhile, or that a rate keeps from us, stays as the list has it.
+        if let Ok(told) = console.of_server(reqwest::Method::GET, &id, "", None).await {
+            *server = told;
+        }
+    }
+}
+
+fn table(servers: &[Value], style: &Style, now: OffsetDateTime) -> String {
+    if servers.is_empty() {
+        return "no servers; add one with `mcpvisor add npx:PACKAGE`, `mcpvisor add URL` or `mcpvisor add -- COMMAND`\n"
+            .to_owned();
+    }
+    let mut table = Table::new(&[
+        ("NAME", Fit::Cut(12)),
+        ("STATE", Fit::Whole),
+        ("SINCE", Fit::Optional),
+        ("RESTARTS", Fit::Optional),
+        ("TOOLS", Fit::Optional),
+        ("TRANSPORT", Fit::Optional),
+        ("CAUSE", Fit::Cut(30)),
+    ]);
+    for server in servers {
+        let tools = server["tools"].as_array().map(|tools| tools.len().to_string());
+        table.row([
+            Cell::from(plain(&server["name"])),
+            state(server),
+            Cell::from(age(&server["supervision"]["since"], now)),
+            Cell::from(plain(&server["restarts"])),
+            Cell::from(tools.unwrap_or_default()),
+            Cell::from(plain(&server["transport"])),
+            Cell::from(first_line(server["cause"].as_str().unwrap_or_default())),
+        ]);
+    }
+    table.text(style)
+}
+
+/// Returns the cell of a server's state, with how far it is if it starts.
+pub(super) fn state(server: &Value) -> Cell {
+    let state = server["state"].as_str().unwrap_or_default();
+    let text = server["phase"].as_str().map(|phase| format!("{state} ({phase})"));
+    Cell::painted(text.as_deref().unwrap_or(state), colour_of(state))
+}
+
+/// Returns the picture of the daemon and its servers.
+pub(super) async fn summary(console: &Console) -> Result<String, Problem> {
+    let daemon = &console.daemon;
+    let health = daemon.get("/healthz", &[]).await?;
+    let readiness = match daemon.get("/readyz", &[]).await {
+        Err(Problem::Refused(refusal)) if refusal.status == 503 => refusal.body,
+        readiness => readiness?,
+    };
+    let servers = console.servers().await?;
+    let document = json!({
+        "address": daemon.shown(), "version": health["version"], "readiness": readiness, "servers": servers,
+    });
+    Ok(console.screen.text(&document, |style| summed_up(&document, style)))
+}
+
+/// States in which a server is well, or as somebody wants it.
+const WELL: [&str; 3] = ["ready", "idle", "disabled"];
+
+fn summed_up(document: &Value, style: &Style) -> String {
+    let readiness = &document["readiness"];
+    let status = readiness["status"].as_str().unwrap_or("unknown");
+    let colour = match status {
+        "ready" => Colour::Green,
+        "degraded" => Colour::Red,
+        _ => Colour::Yellow,
+    };
+    let mut text = format!(
+        "{} mcpvisor {} at {}: {}\n",
+        style.paint(colour, "●"),
+        plain(&document["version"]),
+        plain(&document["address"]),
+        style.paint(colour, &status.replace('_', " ")),
+    );
+    for reasons in [&readiness["problems"], &readiness["waiting_for"]] {
+        let told = reasons.as_array().into_iter().flatten().filter_map(Value::as_str);
+        told.for_each(|reason| text += &format!("  {}\n", style.foreign(reason)));
+    }
+    let servers = document["servers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    text += &format!("  {}\n", counted(servers));
+    let (calls, restarts) = (sum(servers, "request_count"), sum(servers, "restarts"));
+    text += &format!("  {}, {}\n", count(calls, "call"), count(restarts, "restart"));
+    let ill: Vec<Value> =
+        servers.iter().filter(|server| !WELL.iter().any(|well| server["state"] == **well)).cloned().collect();
+    if !ill.is_empty() {
+        text += &format!("\n{}", of_the_ill(&ill, style));
+    }
+    text
+}
+
+/// Returns how many servers there are, and how many in which state.
+fn counted(servers: &[Value]) -> String {
+    let mut states: Vec<(&str, u64)> = Vec::new();
+    for state in servers.iter().filter_map(|server| server["state"].as_str()) {
+        match states.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, number)) => *number += 1,
+            None => states.push((state, 1)),
+        }
+    }
+    states.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+    let told: Vec<String> = states.iter().map(|(state, number)| format!("{number} {state}")).collect();
+    let all = count(servers.len() as u64, "server");
+    if told.is_empty() { all } else { format!("{all}: {}", told.join(", ")) }
+}
+
+fn sum(servers: &[Value], member: &str) -> u64 {
+    servers.iter().filter_map(|server| server[member].as_u64()).sum()
+}
+
+fn of_the_ill(servers: &[Value], style: &Style) -> String {
+    let mut table = Table::new(&[("NAME", Fit::Cut(12)), ("STATE", Fit::Whole), ("CAUSE", Fit::Cut(30))]);
+    for server in servers {
+        let cause = server["cause"].as_str().unwrap_or_default();
+        table.row([Cell::from(plain(&server["name"])), state(server), Cell::from(first_line(cause))]);
+    }
+    table.text(style)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_796_025_600).expect("a moment")
+    }
+
+    fn servers() -> Vec<Value> {
+        vec![
+            json!({"name": "demo", "state": "ready", "restarts": 0, "transport": "stdio", "cause": null, "request_count": 2,
+                "tools": [{}, {}], "supervision": {"since": "2026-11-30T07:00:00Z"}}),
+            json!({"name": "slow", "state": "starting", "phase": "installing", "restarts": 1, "transport": "stdio",
+                "cause": "last: exited with code 1\u{1b}[2J\nand more", "request_count": 0}),
+        ]
+    }
+
+    #[test]
+    fn a_server_has_a_line_and_what_the_list_lacks_is_a_dash() {
+        let shown = table(&servers(), &Style::PLAIN, now());
+        assert_eq!(
+            shown,
+            "NAME  STATE                  SINCE  RESTARTS  TOOLS  TRANSPORT  CAUSE\n\
+             demo  ready                  1h     0         2      stdio      -\n\
+             slow  starting (installing)  -      1         -      stdio      last: exited with code 1\\u{1b}[2J\n"
+        );
+        assert!(table(&[], &Style::PLAIN, now()).contains("mcpvisor add npx:"));
+    }
+
+    #[test]
+    fn the_daemon_is_summed_up_and_who_is_not_well_is_named() {
+        let document = json!({"version": "0.1.0", "address": "/run/x.sock", "servers": servers(),
+            "readiness": {"status": "not_ready", "waiting_for": ["slow"]}});
+        assert_eq!(
+            summed_up(&document, &Style::PLAIN),
+            "● mcpvisor 0.1.0 at /run/x.sock: not ready\n  slow\n  2 servers: 1 ready, 1 starting\n  2 calls, 1 restart\n\n\
+             NAME  STATE                  CAUSE\n\
+             slow  starting (installing)  last: exited with code 1\\u{1b}[2J\n"
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! `mcpvisor logs`: what a server's children write beside messages, kept or as it comes.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::console::Console;
+use super::json;
+use super::screen::{Colour, Format, Style};
+use super::words::{moment, plain, read_length};
+use crate::cli::client::Problem;
+use crate::sse::SseData;
+
+/// Longest silence of a followed log: it says something every 15 seconds.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Most lines that the API gives.
+const MAX_LINES: usize = 1000;
+
+/// Log to show.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Logs {
+    /// Name of the server.
+    pub server: String,
+    /// `true` to go on with the lines to come.
+    pub follow: bool,
+    /// Number of the newest lines to show. `None` for 100, or for all where something else chooses among them.
+    pub lines: Option<usize>,
+    /// Age or moment of the oldest line to show. `None` for any.
+    pub since: Option<String>,
+    /// `true` for the child before the current or last one.
+    pub previous: bool,
+}
+
+/// Shows the log.
+pub(super) async fn run(console: &Console, logs: &Logs) -> Result<(), Problem> {
+    let choice = Choice::of(console, logs).await?;
+    let is_chosen = logs.since.is_some() || logs.previous;
+    let most = logs.lines.unwrap_or(if is_chosen { MAX_LINES } else { 100 });
+    let tail = if is_chosen { MAX_LINES } else { most.clamp(1, MAX_LINES) };
+    if logs.follow {
+        return follow(console, logs, &choice, tail).await;
+    }
+    let mut lines = lines(console, &logs.server, tail).await?;
+    lines.retain(|line| choice.has(line));
+    lines.drain(..lines.len().saturating_sub(most));
+    let document = Value::Array(lines);
+    console.screen.show(&document, |style| text(document.as_array().into_iter().flatten(), style))
+}
+
+/// Returns the newest lines of a server's log, the newest last.
+pub(super) async fn lines(console: &Console, server: &str, tail: usize) -> Result<Vec<Value>, Problem> {
+    let mut url = console.daemon.below("/v1/mcps", server, "logs")?;
+    url.query_pairs_mut().append_pair("tail", &tail.to_string());
+    match console.daemon.ask(Method::GET, url, None).await {
+        Ok(mut answer) => match answer["data"].take() {
+            Value::Array(lines) => Ok(lines),
+            _ => Ok(Vec::new()),
+        },
+        Err(problem) => Err(console.explained(server, problem).await),
+    }
+}
+
+/// Choice among the lines of a log.
+#[derive(Debug, Default)]
+struct Choice {
+    since: Option<OffsetDateTime>,
+    /// Incarnation of the only child to show.
+    incarnation: Option<u64>,
+}
+
+impl Choice {
+    async fn of(console: &Console, logs: &Logs) -> Result<Choice, Problem> {
+        let now = (console.now)();
+        let since = logs.since.as_deref().map(|since| read_since(since, now)).transpose();
+        let mut choice = Choice { since: since.map_err(Problem::Usage)?, incarnation: None };
+        if logs.previous {
+            let last = console.server(&logs.server).await?["supervision"]["incarnation"].as_u64();
+            let previous = last.unwrap_or_default().checked_sub(1).filter(|number| *number > 0);
+            choice.incarnation = Some(previous.ok_or_else(|| {
+                Problem::refused(format!("{:?} has had no child before its current one", logs.server))
+            })?);
+        }
+        Ok(choice)
+    }
+
+    fn has(&self, line: &Value) -> bool {
+        let is_new = |since: OffsetDateTime| moment(&line["at"]).is_none_or(|at| at >= since);
+        self.since.is_none_or(is_new)
+            && self.incarnation.is_none_or(|incarnation| line["incarnation"] == incarnation)
+    }
+}
+
+/// Reads the age or the moment of the oldest line, to the second, as lines have it.
+fn read_since(text: &str, now: OffsetDateTime) -> Result<OffsetDateTime, String> {
+    if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(at);
+    }
+    let wrong =
+        || format!("--since {text:?} must be an age such as 10m, or a moment such as 2026-11-30T08:00:00Z");
+    let age = read_length(text).map_err(|_| wrong())?;
+    let since = now.checked_sub(time::Duration::try_from(age).map_err(|_| wrong())?).ok_or_else(wrong)?;
+    Ok(since.replace_nanosecond(0).unwrap_or(since))
+}
+
+async fn follow(console: &Console, logs: &Logs, choice: &Choice, tail: usize) -> Result<(), Problem> {
+    let mut url = console.daemon.below("/v1/mcps", &logs.server, "logs")?;
+    url.query_pairs_mut().append_pair("tail", &tail.to_string()).append_pair("follow", "true");
+    let mut response = match console.daemon.send(Method::GET, url, None).await {
+        Ok(response) => response,
+        Err(problem) => return Err(console.explained(&logs.server, problem).await),
+    };
+    let (mut events, mut end) = (SseData::default(), None);
+    while end.is_none() {
+        let next = tokio::time::timeout(SILENCE, response.chunk()).await;
+        let next = next.map_err(|_| Problem::BrokenOff("the daemon fell silent".to_owned()))?;
+        let Some(bytes) = next.map_err(|error| Problem::BrokenOff(error.to_string()))? else {
+            return Err(Problem::BrokenOff("it has no end; the daemon may have been stopped".to_owned()));
+        };
+        events.feed(&bytes, |data| {
+            let event: Value = serde_json::from_str(data).unwrap_or_default();
+            if event["line"].is_string() {
+                if choice.has(&event) { show(console, data, &event) } else { Ok(()) }
+            } else {
+                if let Some(lost) = event["lines"].as_u64() {
+                    console.screen.remark(&format!("({lost} lines came faster than they could be shown)"));
+                }
+                end = event["reason"].as_str().map(str::to_owned).or(end.take());
+                Ok(())
+            }
+        })?;
+    }
+    match end.as_deref() {
+        Some("removed") => {
+            console.screen.remark("(the server was removed)");
+            Ok(())
+        }
+        Some("shutting_down") => {
+            console.screen.remark("(the daemon stops)");
+            Ok(())
+        }
+        other => {
+            Err(Problem::refused(format!("the log is not for this key any more: {}", other.unwrap_or(""))))
+        }
+    }
+}
+
+/// Writes a line as it comes; as JSON, and as YAML, which that is, each on a line of its own.
+fn show(console: &Console, data: &str, line: &Value) -> Result<(), Problem> {
+    match console.screen.format {
+        Format::Table => console.screen.write(&text([line], &console.screen.style)),
+        Format::Json | Format::Yaml => console.screen.write(&format!("{}\n", json::safe(data))),
+    }
+}
+
+/// Returns lines of a log as text: when, by which child, on which stream, and what.
+pub(super) fn text<'l>(lines: impl IntoIterator<Item = &'l Value>, style: &Style) -> String {
+    lines.into_iter().fold(String::new(), |text, line| {
+        let pool = line["pool"].as_str().map_or_else(String::new, |pool| format!(" ({pool})"));
+        let head = format!(
+            "{} {}{pool} {}",
+            plain(&line["at"]),
+            plain(&line["incarnation"]),
+            plain(&line["stream"])
+        );
+        let told = line["line"].as_str().unwrap_or_default();
+        text + &format!("{} {}\n", style.paint(Colour::Dim, &style.foreign(&head)), style.foreign(told))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn now() -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_796_025_600).expect("a moment")
+    }
+
+    #[test]
+    fn lines_say_when_who_and_where_and_steer_no_terminal() {
+        let line = json!({"at": "2026-11-30T07:59:00Z", "incarnation": 2, "stream": "stderr", "number": 9, "line": "a\u{1b}]0;x\u{7}"});
+        let terminal = Style { width: Some(80), colours: false };
+        assert_eq!(text([&line], &terminal), "2026-11-30T07:59:00Z 2 stderr a\\u{1b}]0;x\\u{7}\n");
+        let pooled = json!({"at": "t", "incarnation": 2, "pool": "session 7", "stream": "log", "line": "b"});
+        assert_eq!(text([&pooled], &Style::PLAIN), "t 2 (session 7) log b\n");
+    }
+
+    #[test]
+    fn lines_are_chosen_by_age_moment_and_child() {
+        let since = read_since("1m", now()).expect("an age");
+        assert_eq!(Some(since), moment(&json!("2026-11-30T07:59:00Z")));
+        assert_eq!(read_since("2026-11-30T08:59:00+01:00", now()), Ok(since));
+        assert!(read_since("yesterday", now()).is_err());
+        let choice = Choice { since: Some(since), incarnation: Some(2) };
+        let line = |at: &str, incarnation: u64| json!({"at": at, "incarnation": incarnation});
+        assert!(choice.has(&line("2026-11-30T07:59:00Z", 2)));
+        assert!(
+            !choice.has(&line("2026-11-30T07:58:59Z", 2)) && !choice.has(&line("2026-11-30T07:59:00Z", 1))
+        );
+    }
+}

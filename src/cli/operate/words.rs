@@ -1,0 +1,167 @@
+//! Values in words: ages, lengths, numbers of things, states. Pure.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::screen::Colour;
+
+/// Reads a moment as the API writes it; `None` for anything else.
+pub(super) fn moment(value: &Value) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(value.as_str()?, &Rfc3339).ok()
+}
+
+/// Returns how long ago a moment of the API was, such as `3m12s`; `-` without one.
+pub(super) fn age(value: &Value, now: OffsetDateTime) -> String {
+    moment(value).map_or_else(|| "-".to_owned(), |at| length((now - at).whole_seconds()))
+}
+
+/// Returns a moment of the API and how long ago it was: `2026-11-30T08:00:00Z (3m12s ago)`.
+pub(super) fn since(value: &Value, now: OffsetDateTime) -> String {
+    let text = value.as_str().unwrap_or("-");
+    match moment(value) {
+        Some(at) if at > now => format!("{text} (in {})", length((at - now).whole_seconds())),
+        Some(at) => format!("{text} ({} ago)", length((now - at).whole_seconds())),
+        None => text.to_owned(),
+    }
+}
+
+/// Returns a number of seconds by its two largest units: `45s`, `3m12s`, `2h5m`, `3d4h`.
+pub(super) fn length(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    let two = |large: i64, unit: char, small: i64, smaller: char| match small {
+        0 => format!("{large}{unit}"),
+        small => format!("{large}{unit}{small}{smaller}"),
+    };
+    match seconds {
+        ..60 => format!("{seconds}s"),
+        60..3600 => two(minutes, 'm', seconds % 60, 's'),
+        3600..86400 => two(hours, 'h', minutes % 60, 'm'),
+        _ => two(days, 'd', hours % 24, 'h'),
+    }
+}
+
+/// Reads a length of time: `500ms`, `30s`, `5m`, `2h`, `7d`, or a number of seconds.
+///
+/// # Errors
+/// A text that says what would be right.
+pub(super) fn read_length(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let wrong = || format!("{text:?} is no length of time: write 30s, 5m, 2h or 7d");
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let ms = match &text[digits..] {
+        "ms" => Some(1),
+        "" | "s" => Some(1000),
+        "m" => Some(60 * 1000),
+        "h" => Some(3600 * 1000),
+        "d" => Some(24 * 3600 * 1000),
+        _ => None,
+    };
+    ms.and_then(|ms: u64| ms.checked_mul(number)).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// Returns a number of bytes: `812 B`, `12.3 KiB`, `45.0 MiB`.
+pub(super) fn bytes(number: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if number < 1024 {
+        return format!("{number} B");
+    }
+    let (mut value, mut unit) = (number as f64 / 1024.0, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Returns a number with the thing that it counts: `1 tool`, `2 tools`.
+pub(super) fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Returns the colour of a server's state.
+pub(super) fn colour_of(state: &str) -> Option<Colour> {
+    match state {
+        "ready" => Some(Colour::Green),
+        "starting" | "stopping" | "degraded" => Some(Colour::Yellow),
+        "backoff" | "failed" | "unauthorized" | "exited" => Some(Colour::Red),
+        "disabled" | "idle" => Some(Colour::Dim),
+        _ => None,
+    }
+}
+
+/// Returns a scalar as text; nothing for `null` and for what has members.
+pub(super) fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(_) | Value::Bool(_) => value.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+    }
+}
+
+/// Returns a name as a shell takes it for one word, in a command to copy.
+pub(super) fn shell_word(name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '@' | '/');
+    match !name.is_empty() && name.chars().all(is_plain) {
+        true => name.to_owned(),
+        false => format!("'{}'", name.replace('\'', "'\\''")),
+    }
+}
+
+/// Returns the first line of a text that says something.
+pub(super) fn first_line(text: &str) -> &str {
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn lengths_have_their_two_largest_units() {
+        for (seconds, text) in [
+            (-3, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (192, "3m12s"),
+            (7500, "2h5m"),
+            (86400, "1d"),
+            (273_600, "3d4h"),
+        ] {
+            assert_eq!(length(seconds), text);
+        }
+    }
+
+    #[test]
+    fn lengths_are_read_with_their_unit() {
+        for (text, ms) in [("7", 7000), ("500ms", 500), ("2m", 120_000), ("1d", 86_400_000)] {
+            assert_eq!(read_length(text), Ok(Duration::from_millis(ms)));
+        }
+        for text in ["", "m", "-1s", "1.5h", "3w", "99999999999999999999", "9999999999999999999d"] {
+            assert!(read_length(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_a_command_is_one_word() {
+        for (name, word) in [("git", "git"), ("a b", "'a b'"), ("$(x);'y", "'$(x);'\\''y'"), ("", "''")] {
+            assert_eq!(shell_word(name), word);
+        }
+    }
+
+    #[test]
+    fn moments_are_told_with_their_distance() {
+        let now = OffsetDateTime::from_unix_timestamp(1_796_025_600).expect("a moment");
+        assert_eq!(since(&json!("2026-11-30T07:59:55Z"), now), "2026-11-30T07:59:55Z (5s ago)");
+        assert_eq!(since(&json!("2026-11-30T08:01:00Z"), now), "2026-11-30T08:01:00Z (in 1m)");
+        assert_eq!((since(&Value::Null, now), age(&Value::Null, now)), ("-".to_owned(), "-".to_owned()));
+        assert_eq!(
+            (bytes(812), bytes(12_595), bytes(1 << 30)),
+            ("812 B".into(), "12.3 KiB".into(), "1.0 GiB".into())
+        );
+    }
+}
