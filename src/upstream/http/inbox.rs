@@ -83,7 +83,7 @@ mod tests {
         let inbox = Arc::new(Inbox::open());
         let (mut one, mut other) = (inbox.place(1).expect("open"), inbox.place(2).expect("open"));
         assert!(inbox.deliver(2, "b".into(), false) && inbox.deliver(1, "a".into(), true));
-        let mut next = async |place: &mut Place| place.next().await.ok();
+        let next = async |place: &mut Place| place.next().await.ok();
         assert_eq!((next(&mut one).await, next(&mut other).await), (Some("a".into()), Some("b".into())));
         drop(one);
         assert!(!inbox.deliver(1, "late".into(), true));
