@@ -41,6 +41,13 @@ impl Answer {
         }
     }
 
+    /// Lets go of it when nobody wants more of it; its connection is kept if that can be done in a moment.
+    pub(super) fn finish(self) {
+        if let Answer::Direct(received) = self {
+            received.finish();
+        }
+    }
+
     /// Returns the next piece of its body; `None` at the end. Cancel safe.
     ///
     /// # Errors

@@ -214,6 +214,7 @@ async fn post_and_wait(
                         Refused::OtherEra(fault) | Refused::Fault(fault) => Err(fault.into()),
                     };
                 }
+                response.finish();
             }
             message = place.next() => {
                 let message = message?;
@@ -303,7 +304,8 @@ async fn read_events(
     clock: &mut Clock,
     response: Answer,
 ) -> Result<Result<Bytes, RpcError>, Stop> {
-    let mut stream = EventStream::new(response, hub);
+    let of_stream = if request.method == method::LISTEN { EventStream::apart } else { EventStream::new };
+    let mut stream = of_stream(response, hub);
     let mut parked = Parked::default();
     let mut cursor = Cursor::default();
     if request.method == method::LISTEN {
@@ -324,6 +326,7 @@ async fn read_events(
             Ok(Some(event)) if event.is_message() => {
                 let frame = trimmed(&Bytes::from(event.data));
                 if let Some(answer) = take_message(hub, request, clock, &mut parked, &frame)? {
+                    stream.finish();
                     return Ok(answer);
                 }
             }

@@ -82,7 +82,9 @@ async fn try_notification(hub: &Arc<Hub>, name: &'static str) -> Option<StatusCo
     let posting = hub.client.post(&target, body.freeze(), &session, &|_| ());
     let response = tokio::time::timeout(SIDE_LIMIT, posting).await.ok()?.ok()?;
     hub.note_limit(&response);
-    Some(response.status())
+    let status = response.status();
+    response.finish();
+    Some(status)
 }
 
 /// Tells a legacy server that its session has begun, which it has to hear before anything else: where it is asked too often

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::{Duration, Instant};
@@ -34,8 +34,10 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_RETRIES: u32 = 3;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
-/// Longest head of an answer, and as much of a body as is read before somebody wants more, in bytes.
+/// Longest head of an answer, about, and as much of a body as is read before somebody wants more, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
+/// Time in which an answer has to end whose connection is to be kept.
+const ENDING: Duration = Duration::from_millis(200);
 /// Number of looks at a connection that keeps waking itself, as one does whose task has had its share of the runtime.
 const MAX_LOOKS: usize = 4;
 /// Header in which a server says how long it keeps a connection at rest.
@@ -68,12 +70,12 @@ struct Resting {
 /// An open connection.
 struct Live {
     sender: SendRequest<Full<Bytes>>,
-    driver: http1::Connection<MaybeHttpsStream<TokioIo<TcpStream>>, Full<Bytes>>,
+    /// `None` once it has ended, after which it must not be polled. It is dropped then, as only that gives a request back
+    /// that it had not begun to write.
+    driver: Option<http1::Connection<MaybeHttpsStream<TokioIo<TcpStream>>, Full<Bytes>>>,
     born: Instant,
     /// Time that it may rest: the server may have said a shorter one.
     rest: Duration,
-    /// `true` once the driver has ended, after which it must not be polled.
-    is_over: bool,
     signal: Arc<Signal>,
     /// The same as a waker.
     waker: Waker,
@@ -131,15 +133,24 @@ type NotSent = hyper::client::conn::TrySendError<Request<Full<Bytes>>>;
 
 impl Live {
     fn drive(&mut self) {
-        if !self.is_over {
-            let mut cx = Context::from_waker(&self.waker);
-            self.is_over = Pin::new(&mut self.driver).poll(&mut cx).is_ready();
+        let Some(driver) = &mut self.driver else { return };
+        if Pin::new(driver).poll(&mut Context::from_waker(&self.waker)).is_ready() {
+            self.driver = None;
         }
+    }
+
+    /// Drives it whatever share of the runtime the task has left: without one it would look as if nothing had come.
+    fn look(&mut self) {
+        let looking = poll_fn(|_| {
+            self.drive();
+            Poll::Ready(())
+        });
+        let _ = pin!(tokio::task::unconstrained(looking)).poll(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Reports whether another request can go over it.
     fn is_ready(&self) -> bool {
-        !self.is_over && self.sender.is_ready()
+        self.driver.is_some() && self.sender.is_ready()
     }
 
     /// Sends a request, at once.
@@ -152,7 +163,7 @@ impl Live {
             for _ in 0..MAX_LOOKS {
                 self.signal.listen();
                 self.drive();
-                // A driver that has ended has answered, if only with an error.
+                // One that has ended has answered, if only with the request itself.
                 if let Poll::Ready(sent) = sending.as_mut().poll(&mut Context::from_waker(&self.waker)) {
                     return Poll::Ready(sent);
                 }
@@ -259,7 +270,7 @@ impl Pool {
             }
             // Is it still there?
             live.signal.listen();
-            live.drive();
+            live.look();
             if live.is_ready() {
                 return Some(live);
             }
@@ -276,7 +287,8 @@ impl Pool {
         let (sender, driver) = opened;
         let signal = Arc::<Signal>::default();
         let waker = Waker::from(signal.clone());
-        Ok(Box::new(Live { sender, driver, born: Instant::now(), rest: IDLE, is_over: false, signal, waker }))
+        let driver = Some(driver);
+        Ok(Box::new(Live { sender, driver, born: Instant::now(), rest: IDLE, signal, waker }))
     }
 
     /// Keeps a connection whose answer has been read to its end.
@@ -386,6 +398,27 @@ impl Received {
                 return Poll::Ready(Ok(Some(data)));
             }
         }
+    }
+
+    /// Lets go of an answer of which nobody wants more. Its connection is kept if the end comes soon, as after the event that
+    /// was waited for.
+    pub(super) fn finish(mut self) {
+        if self.live.is_none()
+            || self.poll_chunk(&mut Context::from_waker(Waker::noop())) == Poll::Ready(Ok(None))
+        {
+            return;
+        }
+        tokio::spawn(async move {
+            let ending = async {
+                let mut read = 0;
+                while let Ok(Some(chunk)) = self.chunk().await
+                    && read < MAX_BUFFER
+                {
+                    read += chunk.len();
+                }
+            };
+            let _ = tokio::time::timeout(ENDING, ending).await;
+        });
     }
 
     /// Gives the connection back: there is nothing more to come over it.

@@ -52,9 +52,19 @@ pub(super) fn too_large(limit: usize) -> HttpFault {
 }
 
 impl EventStream {
-    /// Reads the body of an answer of this server, with events of at most as many bytes as an answer may have.
+    /// Reads the answer to a call, with events of at most as many bytes as an answer may have.
     pub(super) fn new(response: Answer, hub: &Hub) -> EventStream {
-        let (room, activity) = (hub.room.clone(), hub.activity.clone());
+        EventStream::with_room(response, hub, hub.room.clone())
+    }
+
+    /// Reads a stream that no call waits for. It has room of its own: it has no deadline, and an event of it that is never
+    /// ended would take that of the answers for ever.
+    pub(super) fn apart(response: Answer, hub: &Hub) -> EventStream {
+        EventStream::with_room(response, hub, Room::new(hub.room.longest()))
+    }
+
+    fn with_room(response: Answer, hub: &Hub, room: Room) -> EventStream {
+        let activity = hub.activity.clone();
         let sse = SseData::with_limit(room.longest());
         EventStream { response, sse, ready: VecDeque::new(), came: None, room, held: None, activity }
     }
@@ -93,6 +103,11 @@ impl EventStream {
             self.held = None;
         }
         Ok(true)
+    }
+
+    /// Lets go of it, after all that was waited for.
+    pub(super) fn finish(self) {
+        self.response.finish();
     }
 
     /// Returns an event that was read already.

@@ -35,7 +35,7 @@ pub(super) async fn open(hub: &Arc<Hub>, deadline: Instant) -> Result<AbortHandl
         if !is_stream(&response) {
             return Err(verdict::not_mcp("GET", response.status().as_u16(), content_type(&response)));
         }
-        let mut stream = EventStream::new(response, hub);
+        let mut stream = EventStream::apart(response, hub);
         match stream.next().await? {
             Some(event) if event.name == "endpoint" => follow_endpoint(hub, &event.data)?,
             _ => {

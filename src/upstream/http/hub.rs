@@ -422,7 +422,7 @@ impl Hub {
             let posting = hub.client.post(&target, body, &session, &|_| ());
             let posted = tokio::time::timeout(limit, posting).await;
             match posted {
-                Ok(Ok(response)) if response.status().is_success() => {}
+                Ok(Ok(response)) if response.status().is_success() => response.finish(),
                 Ok(_) | Err(_) => hub.announcer.counters.dropped_notice(),
             }
         });

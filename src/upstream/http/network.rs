@@ -220,7 +220,7 @@ fn broken_fault(error: &(dyn StdError + 'static), reason: &str) -> HttpFault {
         return HttpFault::unseen(Word::TlsFailed, what);
     }
     // Nothing of it was written: the connection that it was to go over was dead already.
-    if cause::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled) {
+    if is_canceled(error) {
         return HttpFault::unseen(Word::StreamLost, "closed the connection before the request was written");
     }
     HttpFault::unknown(Word::StreamLost, format!("closed the connection before it answered: {reason}"))
@@ -249,6 +249,18 @@ fn connect_fault(error: &(dyn StdError + 'static), is_late: bool, reason: &str) 
         _ => (Word::Refused, format!("could not be connected to: {reason}")),
     };
     HttpFault::unseen(word, what)
+}
+
+/// Reports whether a request was given up before anything of it was written; why stands below that.
+fn is_canceled(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn is_about_certificate(alert: AlertDescription) -> bool {

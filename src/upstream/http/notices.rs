@@ -74,7 +74,7 @@ async fn follow_one(hub: &Arc<Hub>, session: &Session, tried: &watch::Sender<boo
                 // Open is enough: the first sign of life comes after fifteen seconds with most servers.
                 (hub.incident)(Incident::Healed(Doubt::Stream));
                 let began = Instant::now();
-                let mut stream = EventStream::new(response, hub);
+                let mut stream = EventStream::apart(response, hub);
                 let ended = read(hub, session, &mut stream).await;
                 last_id = stream.last_id().map(str::to_owned).or(last_id);
                 if ended.was_alive && began.elapsed() > Pauses::LONGEST {

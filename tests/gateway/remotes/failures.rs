@@ -13,6 +13,45 @@ use crate::support::mcp::modern;
 use crate::support::scripted_http::{Answer, Gate, ScriptedHttp, Way, answered, event, said};
 use crate::support::{DEADLINE, wait_until};
 
+/// More connections than a task may look at in one turn: each look costs it a part of its share of the runtime.
+#[tokio::test]
+async fn a_call_after_many_connections_were_closed_at_rest_goes_over_another() {
+    const MANY: usize = 150;
+    let (server, gateway) = ready(Way::Modern).await;
+    let calls = at_once(&gateway, "slow", MANY as u64).await;
+    server.wait_count("tools/call", MANY).await;
+    server.release();
+    for reply in calls.join_all().await {
+        reply.expect(200);
+    }
+    server.stop().await;
+    server.start_again().await;
+    echo(&gateway, 1).await;
+    assert_eq!(gateway.server(FAR).await["restarts"], 0, "R47: nobody noticed");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn connections_are_kept_behind_answers_in_every_form() {
+    let (server, gateway) = ready(Way::Modern).await;
+    let (result, open) = (answered(said("fine")), Gate::shut());
+    open.open();
+    for answer in [
+        Answer::json(200, &result),
+        Answer::events(std::slice::from_ref(&result)),
+        Answer::stream([&*event(&result)]).then(&open, ": over\n\n"),
+    ] {
+        let before = server.connections();
+        for _ in 0..10 {
+            server.once("tools/call", answer.clone());
+            assert_eq!(gateway.call(FAR, "echo", json!({})).await, "fine");
+        }
+        let more = server.connections() - before;
+        assert!(more < 5, "R47: {more} for ten calls, {answer:?}");
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_connection_that_ends_in_a_call_leaves_its_outcome_unknown() {
     let (server, gateway) = ready(Way::Legacy).await;
