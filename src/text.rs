@@ -1,9 +1,11 @@
 //! Handles foreign text: invisible characters (one table for all code that shows text or accepts names), lone
-//! surrogates in JSON, and shortening of long texts.
+//! surrogates in JSON, and shortening of long texts; and how numbers, lengths of time and errors are written everywhere.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
@@ -53,10 +55,16 @@ pub fn is_presentation(c: char) -> bool {
     matches!(c, '\u{fe0e}' | '\u{fe0f}')
 }
 
+/// Reports whether a character misleads a reader: it is invisible, or makes others appear elsewhere, and is none that only
+/// says how the one before it is drawn.
+pub fn misleads(c: char) -> bool {
+    is_invisible(c) && !is_presentation(c)
+}
+
 /// Returns a text in which nothing steers a terminal or appears elsewhere than where it stands: each invisible character is
 /// written as `\u{…}`. Line feeds and tabs stay as they are if `lines` is `true`.
 pub fn visible(text: &str, lines: bool) -> Cow<'_, str> {
-    let stays = |c: char| !is_invisible(c) || is_presentation(c) || (lines && matches!(c, '\n' | '\t'));
+    let stays = |c: char| !misleads(c) || (lines && matches!(c, '\n' | '\t'));
     if text.chars().all(stays) {
         return Cow::Borrowed(text);
     }
@@ -79,13 +87,28 @@ pub fn cut(mut text: String, most: usize) -> String {
     text
 }
 
+/// Reads a whole number with its unit behind it, of these, each with its milliseconds. `None` for anything else, and for what
+/// is too long to be counted.
+pub fn read_length(text: &str, units: &[(&str, u64)]) -> Option<Duration> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let amount: u64 = text[..split].parse().ok()?;
+    let (_, ms) = units.iter().find(|(unit, _)| *unit == &text[split..])?;
+    amount.checked_mul(*ms).map(Duration::from_millis)
+}
+
+/// Returns a number with the thing that it counts: `1 tool`, `2 tools`.
+pub fn count_of(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Returns an error and what it comes from, down to the bottom.
+pub fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
 /// Returns the reason at the bottom of an error, which says most.
-pub fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// Writes bytes as hexadecimal digits in lower case.
@@ -189,6 +212,25 @@ mod tests {
         for c in "aZ ~äß中ر👍\u{301}\u{a0}".chars() {
             assert!(!is_invisible(c), "{c:?}");
         }
+    }
+
+    #[test]
+    fn lengths_have_units_of_a_table_and_things_their_number() {
+        let units = [("s", 1_000), ("", 1)];
+        let ms = |text| read_length(text, &units).map(|length| length.as_millis());
+        assert_eq!((ms("7s"), ms("7"), ms("0s")), (Some(7000), Some(7), Some(0)));
+        for other in ["", "s", "7m", "-7s", "7 s", "1.5s", "99999999999999999999s", "9999999999999999999s"] {
+            assert_eq!(ms(other), None, "{other}");
+        }
+        assert_eq!([0, 1, 2].map(|number| count_of(number, "tool")), ["0 tools", "1 tool", "2 tools"]);
+    }
+
+    #[test]
+    fn an_error_is_followed_down_to_its_bottom() {
+        let bottom = std::io::Error::other("deepest");
+        let error = crate::files::Unreadable::from(bottom);
+        assert_eq!(causes(&error).count(), 2);
+        assert_eq!(innermost(&error), "deepest");
     }
 
     #[test]

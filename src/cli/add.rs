@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Exit;
 use super::client::{self, Access, Daemon, Problem, Refusal};
 use super::login::{self, Login};
-use crate::text::cut;
+use crate::text::{count_of, cut};
 
 /// A server to add.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,7 +58,7 @@ async fn carry_out(add: &Add) -> Result<(), Problem> {
     match daemon.ask(Method::GET, daemon.server(&name, "tools")?, None).await {
         Ok(said) => {
             let tools = said["tools"].as_array().map_or(0, Vec::len);
-            writeln!(out, "It is ready, with {tools} {}.", if tools == 1 { "tool" } else { "tools" })?;
+            writeln!(out, "It is ready, with {}.", count_of(tools as u64, "tool"))?;
             Ok(())
         }
         Err(Problem::Refused(refusal)) => {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::Exit;
 use crate::config::{DEFAULT_SERVERS_FILE, Environment, Plan, look, plan};
 use crate::store::write_private;
+use crate::text::count_of;
 
 /// Options of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub fn run(import: &Import, env: &dyn Environment, out: &mut dyn Write, err: &mu
 
 fn told(plan: &Plan, target: &Path, dry_run: bool) -> String {
     let mut text = plan.report.clone();
-    let servers = if plan.count == 1 { "1 server".to_owned() } else { format!("{} servers", plan.count) };
+    let servers = count_of(plan.count as u64, "server");
     let target = target.display();
     text.push_str(&match (plan.count, dry_run) {
         (0, _) => "no servers were found, and nothing is written\n".to_owned(),

@@ -4,7 +4,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::parsed;
-use crate::text::{is_invisible, is_presentation};
+use crate::text::misleads;
 
 /// Maximum number of differences of one tool that are listed.
 const MAX_DIFFERENCES: usize = 100;
@@ -92,7 +92,7 @@ fn collect(value: &Value, found: &mut Vec<char>) {
 }
 
 fn is_hidden(character: char) -> bool {
-    is_invisible(character) && !is_presentation(character) && !matches!(character, '\n' | '\r' | '\t')
+    misleads(character) && !matches!(character, '\n' | '\r' | '\t')
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::problem::Problems;
 use super::remote_policy::RemotePolicy;
 use crate::mcp::Declared;
 use crate::process::Limits;
+use crate::text::read_length;
 use crate::upstream::PoolKey;
 
 /// Member of an entry that holds the settings only this gateway knows.
@@ -273,20 +274,8 @@ pub fn parse_duration(value: &Value) -> Option<Duration> {
             (0.0..=MAX_DURATION.as_secs_f64()).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
         }
         Value::String(text) => {
-            let text = text.trim();
-            let split = text.find(|c: char| !c.is_ascii_digit())?;
-            let amount: u64 = text[..split].parse().ok()?;
-            let unit_ms = match &text[split..] {
-                "ms" => 1,
-                "s" => 1_000,
-                "m" => 60_000,
-                "h" => 3_600_000,
-                _ => return None,
-            };
-            amount
-                .checked_mul(unit_ms)
-                .map(Duration::from_millis)
-                .filter(|duration| *duration <= MAX_DURATION)
+            let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+            read_length(text.trim(), &units).filter(|duration| *duration <= MAX_DURATION)
         }
         _ => None,
     }

@@ -18,7 +18,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock;
-use crate::text::{is_invisible, is_presentation};
+use crate::text::misleads;
 
 /// Settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -219,7 +219,7 @@ impl Visit for Visitor {
 /// Appends a text, with every character that could leave the line or steer a terminal written as an escape.
 pub fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
-        if is_invisible(c) && !is_presentation(c) {
+        if misleads(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::notices::PoolKey;
 use crate::clock;
-use crate::text::{is_invisible, is_presentation};
+use crate::text::misleads;
 
 /// Size of the ring in bytes, with [`cost`] for each line.
 const RING_BYTES: usize = 64 * 1024;
@@ -358,11 +358,6 @@ pub(super) fn printable(raw: &[u8]) -> String {
     let kept = out.trim_end().len();
     out.truncate(kept);
     out
-}
-
-/// Reports whether a character is invisible or changes the direction of the text.
-fn misleads(c: char) -> bool {
-    is_invisible(c) && !is_presentation(c)
 }
 
 /// Removes terminal colour and cursor sequences (`ESC [ … letter`) from a text.

@@ -6,8 +6,9 @@ use time::OffsetDateTime;
 use super::console::Console;
 use super::screen::{Colour, Format, Style};
 use super::table::{Cell, Fit, Table};
-use super::words::{age, colour_of, count, first_line, plain};
+use super::words::{age, colour_of, first_line, plain};
 use crate::cli::client::Problem;
+use crate::text::count_of;
 
 /// Returns the picture of all servers.
 pub(super) async fn list(console: &Console) -> Result<String, Problem> {
@@ -15,8 +16,9 @@ pub(super) async fn list(console: &Console) -> Result<String, Problem> {
     if console.screen.format == Format::Table {
         detail(console, &mut servers).await;
     }
-    let now = (console.now)();
-    Ok(console.screen.text(&Value::Array(servers.clone()), |style| table(&servers, style, now)))
+    let (now, document) = ((console.now)(), Value::Array(servers));
+    let servers = document.as_array().map(Vec::as_slice).unwrap_or_default();
+    Ok(console.screen.text(&document, |style| table(servers, style, now)))
 }
 
 /// Replaces each server by what is said of it alone: the list has neither its tools nor since when it is in its state.
@@ -106,7 +108,7 @@ fn summed_up(document: &Value, style: &Style) -> String {
     let servers = document["servers"].as_array().map(Vec::as_slice).unwrap_or_default();
     text += &format!("  {}\n", counted(servers));
     let (calls, restarts) = (sum(servers, "request_count"), sum(servers, "restarts"));
-    text += &format!("  {}, {}\n", count(calls, "call"), count(restarts, "restart"));
+    text += &format!("  {}, {}\n", count_of(calls, "call"), count_of(restarts, "restart"));
     let ill: Vec<Value> =
         servers.iter().filter(|server| !WELL.iter().any(|well| server["state"] == **well)).cloned().collect();
     if !ill.is_empty() {
@@ -126,7 +128,7 @@ fn counted(servers: &[Value]) -> String {
     }
     states.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
     let told: Vec<String> = states.iter().map(|(state, number)| format!("{number} {state}")).collect();
-    let all = count(servers.len() as u64, "server");
+    let all = count_of(servers.len() as u64, "server");
     if told.is_empty() { all } else { format!("{all}: {}", told.join(", ")) }
 }
 

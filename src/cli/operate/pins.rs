@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::console::Console;
 use super::screen::{Colour, Format, Style};
-use super::words::{count, plain, shell_word};
+use super::words::{plain, shell_word};
 use crate::cli::client::Problem;
+use crate::text::count_of;
 
 /// States of tools that are as they were approved.
 const SAME: [&str; 2] = ["pinned", "reordered"];
@@ -119,7 +120,7 @@ fn text(server: &str, report: &Value, style: &Style) -> String {
     }
     let others: Vec<&&Value> = tools.iter().filter(|tool| is_other(tool)).collect();
     if others.is_empty() {
-        return format!("{name}: {} as approved\n", count(tools.len() as u64, "tool"));
+        return format!("{name}: {} as approved\n", count_of(tools.len() as u64, "tool"));
     }
     let mut text = String::new();
     for tool in others {

@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 use super::console::Console;
 use super::logs;
 use super::screen::{Colour, Style, columns};
-use super::words::{bytes, colour_of, count, first_line, plain, since};
+use super::words::{bytes, colour_of, first_line, plain, since};
 use crate::cli::client::Problem;
-use crate::text::visible;
+use crate::text::{count_of, visible};
 
 /// Number of the lines of the log that are shown.
 const LOG_LINES: usize = 10;
@@ -139,10 +139,14 @@ fn offers(server: &Value) -> String {
     let differ = if differ == 0 || mode == "off" {
         String::new()
     } else {
-        format!("; {} not as approved: `mcpvisor pins diff`", count(differ, "tool"))
+        format!("; {} not as approved: `mcpvisor pins diff`", count_of(differ, "tool"))
     };
-    let resources = count(number("resources_count"), "resource");
-    format!("{}, {resources}, {}{differ}", count(tools, "tool"), count(number("prompts_count"), "prompt"))
+    let resources = count_of(number("resources_count"), "resource");
+    format!(
+        "{}, {resources}, {}{differ}",
+        count_of(tools, "tool"),
+        count_of(number("prompts_count"), "prompt")
+    )
 }
 
 fn calls(server: &Value) -> String {

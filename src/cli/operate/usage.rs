@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 use super::console::Console;
 use super::screen::{Format, Style};
 use super::table::{Cell, Fit, Table};
-use super::words::{bytes, count, plain};
+use super::words::{bytes, plain};
 use crate::cli::client::Problem;
+use crate::text::count_of;
 
 /// What calls are summed by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -72,7 +73,7 @@ fn title(usage: &Value) -> String {
     let size = |member: &str| bytes(usage["bytes"][member].as_u64().unwrap_or_default());
     format!(
         "{}{limit}{failed}, {} of arguments, {} of results, from {} to {}",
-        count(total, "call"),
+        count_of(total, "call"),
         size("arguments"),
         size("results"),
         plain(&usage["start_date"]),

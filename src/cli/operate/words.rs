@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::screen::Colour;
+use crate::text;
 
 /// Reads a moment as the API writes it; `None` for anything else.
 pub(super) fn moment(value: &Value) -> Option<OffsetDateTime> {
@@ -49,18 +50,10 @@ pub(super) fn length(seconds: i64) -> String {
 /// # Errors
 /// A text that says what would be right.
 pub(super) fn read_length(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let wrong = || format!("{text:?} is no length of time: write 30s, 5m, 2h or 7d");
-    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
-    let ms = match &text[digits..] {
-        "ms" => Some(1),
-        "" | "s" => Some(1000),
-        "m" => Some(60 * 1000),
-        "h" => Some(3600 * 1000),
-        "d" => Some(24 * 3600 * 1000),
-        _ => None,
-    };
-    ms.and_then(|ms: u64| ms.checked_mul(number)).map(Duration::from_millis).ok_or_else(wrong)
+    const UNITS: [(&str, u64); 6] =
+        [("ms", 1), ("", 1_000), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    text::read_length(text, &UNITS)
+        .ok_or_else(|| format!("{text:?} is no length of time: write 30s, 5m, 2h or 7d"))
 }
 
 /// Returns a number of bytes: `812 B`, `12.3 KiB`, `45.0 MiB`.
@@ -75,11 +68,6 @@ pub(super) fn bytes(number: u64) -> String {
         unit += 1;
     }
     format!("{value:.1} {}", UNITS[unit])
-}
-
-/// Returns a number with the thing that it counts: `1 tool`, `2 tools`.
-pub(super) fn count(number: u64, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Returns the colour of a server's state.

@@ -118,7 +118,7 @@ impl HttpClient {
         let target = Arc::new(Target::new(url.clone()));
         let base = base(&headers, &target);
         let posted = posted(&base);
-        let client = build(endpoint, &url, headers, tls).map_err(wrong)?;
+        let client = build(endpoint, &url, tls).map_err(wrong)?;
         let credential = digest.finalize().into();
         let name = endpoint.name.clone();
         Ok(HttpClient { client, direct, base, posted, target, name, has_credential, authorizer, credential })
@@ -405,7 +405,7 @@ fn authorizer(
         AuthChoice::Client(own) => (own.issuer.clone(), own.sends_resource),
         AuthChoice::Login(login) => (login.issuer.clone(), login.sends_resource),
     };
-    let client = build(endpoint, url, HeaderMap::new(), tls.clone())?;
+    let client = build(endpoint, url, tls.clone())?;
     let (resource, rules) = (url.clone(), endpoint.rules.clone());
     let tokens = TokenClient { client, resource, rules, issuer, sends_resource };
     let client_id = secret(CLIENT_ID);

@@ -403,9 +403,11 @@ impl Received {
     /// Lets go of an answer of which nobody wants more. Its connection is kept if the end comes soon, as after the event that
     /// was waited for.
     pub(super) fn finish(mut self) {
-        if self.live.is_none()
-            || self.poll_chunk(&mut Context::from_waker(Waker::noop())) == Poll::Ready(Ok(None))
-        {
+        if self.live.is_some() {
+            // What is there already is read without a task.
+            let _ = self.poll_chunk(&mut Context::from_waker(Waker::noop()));
+        }
+        if self.live.is_none() {
             return;
         }
         tokio::spawn(async move {

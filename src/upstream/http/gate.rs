@@ -1,4 +1,5 @@
-//! Whether a server takes calls, and how many are under way: calls are carried by their callers, and end with the server.
+//! Whether a server takes calls, and how many are under way: each call is a task of its own, and ends
+//! with the server.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -21,7 +21,7 @@ use super::host::{is_loopback, literal};
 use super::tls;
 use crate::clock;
 use crate::retry_after::retry_after;
-use crate::text::innermost;
+use crate::text::{causes, innermost};
 
 /// Time that an idle connection is kept: Node and uvicorn close theirs after five to six seconds (R47).
 pub(super) const IDLE: Duration = Duration::from_secs(4);
@@ -47,15 +47,9 @@ pub(super) fn names(endpoint: &Endpoint, url: &Url) -> CheckedNames {
     }
 }
 
-/// Prepares connections to where this address is, with these headers on each request.
-pub(super) fn build(
-    endpoint: &Endpoint,
-    url: &Url,
-    headers: HeaderMap,
-    tls: tls::Config,
-) -> Result<Client, String> {
-    let mut headers = headers;
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+/// Prepares the library's connections to where this address is.
+pub(super) fn build(endpoint: &Endpoint, url: &Url, tls: tls::Config) -> Result<Client, String> {
+    let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
     let mut builder = Client::builder()
         .tls_backend_preconfigured(tls)
         .connect_timeout(endpoint.connect_timeout)
@@ -201,12 +195,12 @@ pub(super) fn network_fault(error: &reqwest::Error) -> HttpFault {
 
 /// Says the same of a connection of ours that could not be opened.
 pub(super) fn not_connected(error: &(dyn StdError + 'static)) -> HttpFault {
-    connect_fault(error, false, &told_from(Some(error)))
+    connect_fault(error, false, &told(causes(error)))
 }
 
 /// Says the same of one that was open.
 pub(super) fn broken(error: &hyper::Error) -> HttpFault {
-    broken_fault(error, &told_from(Some(error)))
+    broken_fault(error, &told(causes(error)))
 }
 
 fn broken_fault(error: &(dyn StdError + 'static), reason: &str) -> HttpFault {
@@ -253,14 +247,7 @@ fn connect_fault(error: &(dyn StdError + 'static), is_late: bool, reason: &str) 
 
 /// Reports whether a request was given up before anything of it was written; why stands below that.
 fn is_canceled(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    causes(error).any(|error| error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled))
 }
 
 fn is_about_certificate(alert: AlertDescription) -> bool {
@@ -293,28 +280,17 @@ fn tls_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Erro
 
 /// Returns the innermost cause of an error that is of this type.
 fn cause<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e T> {
-    let mut found = None;
-    let mut next = Some(error);
-    while let Some(error) = next {
-        found = error.downcast_ref::<T>().or(found);
-        next = error.source();
-    }
-    found
+    causes(error).filter_map(|error| error.downcast_ref()).last()
 }
 
 /// Formats an error with its causes and without the address.
 pub(super) fn whole(error: &reqwest::Error) -> String {
-    told_from(error.source())
+    told(causes(error).skip(1))
 }
 
-fn told_from(mut next: Option<&dyn StdError>) -> String {
-    let mut told: Vec<String> = Vec::new();
-    while let Some(error) = next {
-        let text = error.to_string();
-        if told.last() != Some(&text) {
-            told.push(text);
-        }
-        next = error.source();
-    }
+/// Formats errors from the outer to the inner, each text once.
+fn told<'e>(errors: impl Iterator<Item = &'e (dyn StdError + 'static)>) -> String {
+    let mut told: Vec<String> = errors.map(ToString::to_string).collect();
+    told.dedup();
     if told.is_empty() { "it failed".to_owned() } else { told.join(": ") }
 }
