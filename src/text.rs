@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
+use crate::jsonrpc::Raw;
 
 /// Ranges of the code points that, by Unicode 17, are ignored where they are not supported
 /// (`Default_Ignorable_Code_Point`): zero-width and joining characters, fillers, variation selectors, tags, and
@@ -132,8 +132,12 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// Returns a JSON value that is a string, or `None` for any other. Borrows the text unless something in it is escaped.
-pub fn json_string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let literal = raw.get();
+pub fn json_string<'a>(raw: impl Into<Raw<'a>>) -> Option<Cow<'a, str>> {
+    json_literal(raw.into().get())
+}
+
+/// Returns the text of a JSON string as it was written, or `None` for any other JSON.
+pub fn json_literal(literal: &str) -> Option<Cow<'_, str>> {
     match literal.strip_prefix('"')?.strip_suffix('"') {
         Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => Some(Cow::Borrowed(plain)),
         _ => serde_json::from_str(literal).ok().map(Cow::Owned),

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::dispatch::Said;
 use super::forward::{Answered, Invocation, Operation, Payload};
@@ -29,7 +28,7 @@ impl Gateway {
             server: &call.server,
             operation,
             call: Some(request),
-            sent: call.arguments.map_or(0, |given| given.get().len()),
+            sent: call.arguments.map_or(0, str::len),
             timeout: call.timeout,
         };
         // No future of its own: each would have its place in that of every call.
@@ -111,7 +110,7 @@ impl Payload for mcp::ReadContents {
 /// Returns the members of `params` of a tool call, on one line.
 fn tool_members(call: &ToolCall<'_>) -> Bytes {
     let (name, arguments) = (b"\"name\":", b",\"arguments\":");
-    let given = one_line(call.arguments.map_or("{}", RawValue::get).as_bytes());
+    let given = one_line(call.arguments.unwrap_or("{}").as_bytes());
     // Exactly as long as needed unless something is escaped: then the bytes are taken over as they are.
     let mut members = Vec::with_capacity(name.len() + call.tool.len() + 2 + arguments.len() + given.len());
     members.extend_from_slice(name);

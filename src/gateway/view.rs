@@ -53,7 +53,7 @@ pub struct ToolCall<'a> {
     /// Name of the tool, as the server announces it.
     pub tool: Cow<'a, str>,
     /// The `arguments` object, raw JSON; `None` stands for `{}`.
-    pub arguments: Option<&'a RawValue>,
+    pub arguments: Option<&'a str>,
     /// Members of `_meta` to forward without braces, JSON on one line; empty to forward none.
     pub meta: Bytes,
     /// Deadline of the caller, which nothing extends. If `None`, the default applies, and progress extends it up to

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::scan::members;
 use crate::text::json_text;
 
 /// A JSON-RPC error object.
@@ -89,6 +90,9 @@ const MAX_ERROR_MESSAGE: usize = 4096;
 
 /// Classifies a frame. Payloads of the answer are slices of `frame`.
 pub fn classify(frame: &Bytes) -> Incoming {
+    if let Some(answer) = plain_answer(frame) {
+        return answer;
+    }
     // serde accepts an array for a struct, too; JSON-RPC does not.
     let envelope = frame.starts_with(b"{").then(|| serde_json::from_slice::<Envelope<'_>>(frame).ok());
     let Some(envelope) = envelope.flatten() else { return Incoming::Noise };
@@ -112,6 +116,15 @@ pub fn classify(frame: &Bytes) -> Incoming {
         }
         _ => Incoming::Noise,
     }
+}
+
+/// Reads a frame that is a result, as nearly all are. `None` for any other, and for one that is not plain.
+fn plain_answer(frame: &Bytes) -> Option<Incoming> {
+    let text = std::str::from_utf8(frame).ok().filter(|text| text.starts_with('{'))?;
+    let [Some(id), Some(result), None, None] = members(text, ["id", "result", "method", "error"])? else {
+        return None;
+    };
+    Some(Incoming::Response { id: own_id(id)?, outcome: Ok(frame.slice_ref(result.as_bytes())) })
 }
 
 /// Reads the answer to a request that was made in an exchange of its own, so that nobody need know its id: errors come with
@@ -265,8 +278,15 @@ pub fn push_error(out: &mut BytesMut, id: &[u8], code: i32, message: &str) {
 }
 
 /// Appends a string as JSON to a buffer in memory, which cannot fail.
-pub fn push_string(out: impl Write, text: &str) {
-    drop(serde_json::to_writer(out, text));
+pub fn push_string(mut out: impl Write, text: &str) {
+    match text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        true => drop(
+            out.write_all(b"\"")
+                .and_then(|()| out.write_all(text.as_bytes()))
+                .and_then(|()| out.write_all(b"\"")),
+        ),
+        false => drop(serde_json::to_writer(out, text)),
+    }
 }
 
 /// Puts JSON on one line. Valid JSON has raw line breaks only between tokens, so blanks can replace them.

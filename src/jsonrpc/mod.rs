@@ -7,6 +7,7 @@ mod depth;
 mod framing;
 mod mending;
 mod message;
+mod scan;
 mod too_long;
 
 pub use depth::{MAX_DEPTH, too_deep};
@@ -16,4 +17,5 @@ pub use message::{
     Incoming, RpcError, classify, lone_answer, one_line, own_id, present, push_error, push_notification,
     push_request, push_result, push_string,
 };
+pub use scan::{Raw, Reader, members, only_element, plain_string, whole};
 pub use too_long::id_of_answer;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::jsonrpc::present;
+use crate::jsonrpc::{members, present};
 
 /// A `CallToolResult` with its payloads unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,9 @@ pub const CAPABILITY_REQUIRED: i64 = -32021;
 
 /// Reads a tool's result, or returns why it is not one. Payloads of the answer are slices of `result`.
 pub fn read_tool_result(result: &Bytes) -> Result<ToolResult, NoResult> {
+    if let Some(read) = plain_tool_result(result) {
+        return Ok(read);
+    }
     let members: ToolResultMembers<'_> =
         object(result).ok_or_else(|| "the result is not a tools/call result object".to_owned())?;
     match members.result_type.as_deref() {
@@ -72,6 +75,24 @@ pub fn read_tool_result(result: &Bytes) -> Result<ToolResult, NoResult> {
     };
     let is_error = members.is_error.unwrap_or(false);
     Ok(ToolResult { structured: members.structured.map(slice), content, is_error, whole: result.len() })
+}
+
+/// Reads a tool's result that is as nearly all are; `None` for any other.
+fn plain_tool_result(result: &Bytes) -> Option<ToolResult> {
+    let text = std::str::from_utf8(result).ok()?;
+    let names = ["structuredContent", "content", "isError", "resultType"];
+    let [structured, content, is_error, kind] = members(text, names)?;
+    if kind.is_some_and(|kind| kind != "\"complete\"") || !content?.starts_with('[') {
+        return None;
+    }
+    let is_error = match is_error {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return None,
+    };
+    let slice = |raw: &str| result.slice_ref(raw.as_bytes());
+    let (structured, content) = (structured.map(slice), slice(content?));
+    Some(ToolResult { structured, content, is_error, whole: result.len() })
 }
 
 /// The `contents` of a `ReadResourceResult`, each entry raw JSON.

@@ -296,7 +296,7 @@ async fn call(
     let asked = ToolCall {
         server: Cow::Borrowed(&*tool.server_id),
         tool: Cow::Borrowed(&*tool.tool),
-        arguments: Some(&arguments),
+        arguments: Some(arguments.get()),
         meta: Bytes::new(),
         timeout: None,
     };

@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::carry::Carry;
@@ -25,6 +24,7 @@ use super::target::Target;
 use crate::gateway::{Deprecated, Gateway, Interest, Interests, Principal, are_known};
 use crate::http::core::context::RequestContext;
 use crate::http::settings::Settings;
+use crate::jsonrpc::Raw;
 use crate::mcp::translate::{Client, LEGACY_VERSIONS, Level, agreed_version};
 use crate::mcp::{Answer, Era, method};
 
@@ -53,8 +53,7 @@ impl LegacyCall<'_> {
         let invalid = |what: &'static str| Fault::answer(INVALID_PARAMS, what);
         let asked = request.params.text("protocolVersion");
         let asked = asked.ok_or_else(|| invalid("Invalid params: 'protocolVersion' must be a string"))?;
-        let nothing: &RawValue = serde_json::from_str("{}").map_err(|_| invalid("no object"))?;
-        let capabilities = request.params.get("capabilities").unwrap_or(nothing);
+        let capabilities = request.params.get("capabilities").unwrap_or(Raw::EMPTY);
         let client = Client::read(request.params.get("clientInfo"), capabilities)
             .ok_or_else(|| invalid("Invalid params: 'capabilities' and 'clientInfo' must be objects"))?;
         let opened = Opened::of(self.gateway, self.caller, self.target, OPENING).await;
@@ -345,7 +344,7 @@ pub(super) fn accepted() -> Response {
     response
 }
 
-fn answer_of(outcome: &Result<&RawValue, &RawValue>) -> Answer {
+fn answer_of(outcome: &Result<Raw<'_>, Raw<'_>>) -> Answer {
     match outcome {
         Ok(result) => Answer::Result(bytes::Bytes::copy_from_slice(result.get().as_bytes())),
         Err(error) => {

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fault::{Fault, INVALID_REQUEST, PARSE_ERROR};
-use crate::jsonrpc::one_line;
+use crate::jsonrpc::{Raw, Reader, one_line, whole};
 use crate::mcp::translate::{Members, Name, Params};
 use crate::text::json_string;
 
@@ -33,9 +33,9 @@ pub(super) enum Posted<'a> {
     /// An answer to a request of a server.
     Answer {
         /// Id of that request, raw JSON.
-        id: &'a RawValue,
+        id: Raw<'a>,
         /// The result, or the error.
-        outcome: Result<&'a RawValue, &'a RawValue>,
+        outcome: Result<Raw<'a>, Raw<'a>>,
     },
 }
 
@@ -43,7 +43,7 @@ pub(super) enum Posted<'a> {
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     /// The client's id, raw JSON: a string or an integer.
-    pub(super) id: &'a RawValue,
+    pub(super) id: Raw<'a>,
     /// Method that is asked for.
     pub(super) method: Cow<'a, str>,
     /// The `params` but for `_meta`; empty if there are none.
@@ -90,7 +90,7 @@ pub(super) enum Body<'a> {
 }
 
 /// Refusal of a body, with the id of the request if it could be read.
-pub(super) type Refused<'a> = (Fault, Option<&'a RawValue>);
+pub(super) type Refused<'a> = (Fault, Option<Raw<'a>>);
 
 /// Reads a body.
 pub(super) fn read(body: &Bytes) -> Result<Body<'_>, Refused<'_>> {
@@ -112,12 +112,32 @@ pub(super) fn read(body: &Bytes) -> Result<Body<'_>, Refused<'_>> {
 /// Members of a message that are read, in one pass over it.
 #[derive(Default)]
 struct Message<'a> {
-    jsonrpc: Option<&'a RawValue>,
-    id: Option<&'a RawValue>,
-    method: Option<&'a RawValue>,
+    jsonrpc: Option<Raw<'a>>,
+    id: Option<Raw<'a>>,
+    method: Option<Raw<'a>>,
     params: Option<Params<'a>>,
-    result: Option<&'a RawValue>,
-    error: Option<&'a RawValue>,
+    result: Option<Raw<'a>>,
+    error: Option<Raw<'a>>,
+}
+
+impl<'a> Message<'a> {
+    /// Takes a message that is plain; `None` for any other value.
+    fn scan(reader: &mut Reader<'a>) -> Option<Message<'a>> {
+        let mut message = Message::default();
+        reader.object(|name, reader| {
+            match name {
+                "jsonrpc" => message.jsonrpc = Some(reader.raw()?),
+                "id" => message.id = Some(reader.raw()?),
+                "method" => message.method = Some(reader.raw()?),
+                "params" => message.params = Some(Params::scan(reader)?),
+                "result" => message.result = Some(reader.raw()?),
+                "error" => message.error = Some(reader.raw()?),
+                _ => drop(reader.raw()?),
+            }
+            Some(())
+        })?;
+        Some(message)
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
@@ -155,8 +175,9 @@ impl<'de> Visitor<'de> for MessageVisitor {
 
 fn one<'a>(body: &'a Bytes, text: &'a str) -> Result<Posted<'a>, Refused<'a>> {
     // Without the look at its beginning, serde_json would copy the text of a number or a string into its error.
-    let message: Option<Message<'_>> =
-        text.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
+    let general =
+        || text.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
+    let message = whole(text, Message::scan).or_else(general);
     let Some(message) = message else { return Err(unreadable(text)) };
     let Message { jsonrpc, id: given, method, params, result, error } = message;
     let id = given.filter(|id| is_id(id.get()));
@@ -230,7 +251,7 @@ mod tests {
             Ok(Body::Several(several)) => format!("batch of {}", several.len()),
             Err((fault, id)) => {
                 let told: serde_json::Value = serde_json::from_slice(&fault.message(None)).expect("JSON");
-                format!("{} {}", told["error"]["code"], id.map_or("-", RawValue::get))
+                format!("{} {}", told["error"]["code"], id.map_or("-", Raw::get))
             }
         }
     }

@@ -35,7 +35,6 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use self::call::Call;
 use self::check::SpokenEra;
@@ -53,6 +52,7 @@ use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use crate::gateway::{Error, Principal, RegistryError};
+use crate::jsonrpc::Raw;
 use crate::mcp::method;
 
 /// The dialect.
@@ -221,7 +221,7 @@ where
         }
         Ok(Body::Several(messages)) => (Box::pin(post.take_batch(server, &messages)).await, None),
     };
-    answered.unwrap_or_else(|fault| fault.into_response(id.map(RawValue::get).map(str::as_bytes)))
+    answered.unwrap_or_else(|fault| fault.into_response(id.map(Raw::get).map(str::as_bytes)))
 }
 
 /// Size of the answers to a batch, in bytes, from which no further request of it is carried out.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::aggregate::{Aggregate, names};
 use super::fault::{Fault, INVALID_PARAMS};
@@ -16,6 +15,7 @@ use super::seen::Seen;
 use super::target::Target;
 use crate::gateway::{Asked, Catalog, Gateway, Principal};
 use crate::http::core::context::RequestContext;
+use crate::jsonrpc::Raw;
 use crate::mcp::translate::{Members, push_member, rewrite_addresses};
 use crate::mcp::{ListKind, method};
 
@@ -258,7 +258,7 @@ fn with(request: &Request<'_>, member: &str, own: &str) -> Bytes {
 }
 
 /// Writes the members of a call that was made by the tool that calls others.
-fn found_call(params: &Members<'_>, name: &str, arguments: Option<&RawValue>) -> Bytes {
+fn found_call(params: &Members<'_>, name: &str, arguments: Option<Raw<'_>>) -> Bytes {
     let mut members = Vec::new();
     push_member(&mut members, "name", json!(name).to_string().as_bytes());
     if let Some(arguments) = arguments {

@@ -13,7 +13,7 @@ use super::message::Request;
 use super::seen::Seen;
 use super::target::Target;
 use crate::gateway::{Gateway, Group, Principal, Search};
-use crate::jsonrpc::push_string;
+use crate::jsonrpc::{Raw, push_string};
 use crate::mcp::translate::{self, Members, push_member};
 use crate::mcp::{ListKind, method};
 
@@ -148,7 +148,7 @@ pub(super) fn described<'a>(aggregate: &'a Aggregate, at: usize, tool: &str) -> 
 pub(super) struct Called<'a> {
     pub(super) name: Box<str>,
     /// `arguments` as they were given; `None` if there are none.
-    pub(super) arguments: Option<&'a RawValue>,
+    pub(super) arguments: Option<Raw<'a>>,
     /// `true` if it was called by [`CALL`].
     pub(super) by_search: bool,
 }
@@ -156,7 +156,7 @@ pub(super) struct Called<'a> {
 /// Reads which tool a request calls.
 pub(super) fn called<'a>(target: &Target, request: &Request<'a>) -> Result<Called<'a>, Fault> {
     let invalid = |text: &'static str| Fault::answer(INVALID_PARAMS, text);
-    let is_object = |raw: &&RawValue| raw.get().starts_with('{');
+    let is_object = |raw: &Raw<'_>| raw.get().starts_with('{');
     let arguments = request.params.get("arguments");
     if arguments.is_some_and(|raw| !is_object(&raw)) {
         return Err(invalid("Invalid params: 'arguments' must be an object"));

@@ -1,5 +1,6 @@
 //! Request and answer bodies of `/v1` (`docs/http-api.md`, P4 and P7 to P11); payloads of children are in `payloads`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::errors::ApiError;
-use super::fields::{Fields, Page, last, success};
+use super::fields::{Fields, MAX_NAME, Page, last, success};
 use super::mcp::{self, Health, Mcp, McpDetail};
 use super::supervision::supervision;
 use crate::gateway::{
@@ -16,21 +17,38 @@ use crate::gateway::{
 };
 use crate::http::core::body::{object, string};
 use crate::http::core::timestamp::timestamp;
-use crate::jsonrpc::one_line;
+use crate::jsonrpc::{members, one_line, plain_string};
 
 /// Reads the body of `POST /v1/mcp/invoke`. `arguments` and `context` stay slices of it.
 pub(super) fn read_invoke(body: &Bytes, longest: Duration) -> Result<ToolCall<'_>, ApiError> {
+    if let Some(call) = plain_invoke(body) {
+        return Ok(call);
+    }
     let [server, tool, arguments, timeout, context] =
         object(body, ["mcp_id", "tool", "arguments", "timeout", "context"])?.members;
     let mut fields = Fields::default();
     let call = ToolCall {
         server: fields.name("mcp_id", server),
         tool: fields.name("tool", tool),
-        arguments: fields.object("arguments", arguments),
+        arguments: fields.object("arguments", arguments).map(RawValue::get),
         timeout: fields.timeout(timeout, longest),
         meta: fields.object("context", context).map_or_else(Bytes::new, context_meta),
     };
     fields.finish(call)
+}
+
+/// Reads a call as nearly all are: names without escapes, arguments, and no timeout or context. `None` for any other.
+fn plain_invoke(body: &Bytes) -> Option<ToolCall<'_>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let names = ["mcp_id", "tool", "arguments", "timeout", "context"];
+    let [server, tool, arguments, None, None] = members(text, names)? else { return None };
+    // Bytes, of which there are at least as many as characters.
+    let name = |raw| plain_string(raw).filter(|name| (1..=MAX_NAME).contains(&name.len())).map(Cow::Borrowed);
+    let (server, tool) = (name(server?)?, name(tool?)?);
+    match arguments {
+        Some(arguments) if !arguments.starts_with('{') => None,
+        _ => Some(ToolCall { server, tool, arguments, meta: Bytes::new(), timeout: None }),
+    }
 }
 
 /// Returns the member of `_meta` that a `context` is forwarded as (`docs/http-api.md`, P10.2).

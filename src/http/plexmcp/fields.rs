@@ -14,7 +14,7 @@ use crate::nearest::closest;
 use crate::text::json_string;
 
 /// The longest id, name or tool name in a request, in characters.
-const MAX_NAME: usize = 256;
+pub(super) const MAX_NAME: usize = 256;
 
 /// Collector of the problems of all fields, so that one answer names them all.
 #[derive(Default)]

@@ -8,7 +8,6 @@ use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::errors::{ApiError, bad_query};
 use super::{RequestContext, Shared, bodies, may_call_tools, payloads};
@@ -111,7 +110,7 @@ async fn invoke(
     let mut call = bodies::read_invoke(body, shared.gateway.settings().max_call_timeout)?;
     call.meta = add_trace(call.meta, trace);
     if shared.gateway.audit().settings().calls {
-        let arguments = call.arguments.map_or("{}", RawValue::get);
+        let arguments = call.arguments.unwrap_or("{}");
         context.calls(format!("{}/{}", call.server, call.tool), arguments.as_bytes());
     }
     let caller = context.caller().ok_or(AuthError::Missing)?;

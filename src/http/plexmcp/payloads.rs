@@ -21,8 +21,8 @@ use crate::gateway::{Catalog, Resource, ResourceReply, ServerView, ToolReply};
 use crate::http::core::body::{object, string};
 use crate::http::core::owed::in_pieces;
 use crate::http::core::timestamp::{SECOND_LENGTH, push_now};
-use crate::jsonrpc::{push_string, too_deep};
-use crate::text::json_string;
+use crate::jsonrpc::{members, only_element, push_string, too_deep};
+use crate::text::{json_literal, json_string};
 
 /// Size in bytes up to which payloads are copied. Larger ones are handed on in the buffer that they came in;
 /// below it, a copy costs less than more pieces do.
@@ -105,14 +105,20 @@ fn shown(reply: &ToolReply) -> Cow<'_, [u8]> {
     if let Some(structured) = &reply.structured {
         return Cow::Borrowed(structured);
     }
-    let Some(literal) = lone_text(&reply.content) else { return Cow::Borrowed(&reply.content) };
-    match json_string(literal) {
+    let literal = match plain_lone_text(&reply.content) {
+        Some(literal) => literal,
+        None => match lone_text(&reply.content) {
+            Some(literal) => literal.get(),
+            None => return Cow::Borrowed(&reply.content),
+        },
+    };
+    match json_literal(literal) {
         Some(Cow::Borrowed(text)) if is_json_container(text) => Cow::Borrowed(text.trim().as_bytes()),
         Some(Cow::Owned(text)) if is_json_container(&text) => match text.trim() {
             whole if whole.len() == text.len() => Cow::Owned(text.into_bytes()),
             part => Cow::Owned(part.as_bytes().to_vec()),
         },
-        _ => Cow::Borrowed(literal.get().as_bytes()),
+        _ => Cow::Borrowed(literal.as_bytes()),
     }
 }
 
@@ -139,6 +145,13 @@ impl<'a> Block<'a> {
             .is_some_and(|kind| kind.get() == "\"text\"" || json_string(kind).as_deref() == Some("text"));
         self.text.filter(|text| is_text && text.get().starts_with('"'))
     }
+}
+
+/// Returns the text of the only block as [`lone_text`] does, if the block is as nearly all are; `None` for any other.
+fn plain_lone_text(content: &[u8]) -> Option<&str> {
+    let block = only_element(std::str::from_utf8(content).ok()?)?;
+    let [kind, text] = members(block, ["type", "text"])?;
+    text.filter(|text| kind == Some("\"text\"") && text.starts_with('"'))
 }
 
 /// Returns the text of the only block, as a JSON string literal. `None` if there are several or it is no text

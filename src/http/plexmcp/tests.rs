@@ -115,8 +115,8 @@ fn arguments_stay_a_slice_of_the_body() {
     let body = Bytes::from_static(text);
     let call = bodies::read_invoke(&body, MAX_TIMEOUT).expect("valid");
     let arguments = call.arguments.expect("given");
-    assert_eq!(arguments.get(), r#"{ "n": 12345678901234567890123 }"#);
-    assert!(body.as_ptr_range().contains(&arguments.get().as_ptr()), "not copied");
+    assert_eq!(arguments, r#"{ "n": 12345678901234567890123 }"#);
+    assert!(body.as_ptr_range().contains(&arguments.as_ptr()), "not copied");
     assert_eq!((call.timeout, &*call.meta), (Some(Duration::from_millis(50)), &b""[..]));
     let body = Bytes::from_static(br#"{"mcp_id":"m","tool":"t","arguments":null}"#);
     let absent = bodies::read_invoke(&body, MAX_TIMEOUT).expect("null is absent");

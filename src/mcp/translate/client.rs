@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::members::Members;
-use crate::jsonrpc::one_line;
+use crate::jsonrpc::{Raw, one_line};
 
 /// Longest capabilities or info of a client, in bytes.
 const MAX_CLIENT: usize = 64 * 1024;
@@ -49,17 +48,17 @@ pub mod asked {
 
 impl Client {
     /// Reads a client; `None` if the capabilities or the info are no objects, or are longer than 64 KiB.
-    pub fn read(info: Option<&RawValue>, capabilities: &RawValue) -> Option<Client> {
+    pub fn read(info: Option<Raw<'_>>, capabilities: Raw<'_>) -> Option<Client> {
         Client::read_by(info, capabilities, |part| Bytes::copy_from_slice(part.as_bytes()))
     }
 
     /// Reads a client as [`Client::read`] does; `keep` makes what is kept of its text.
     pub fn read_by<'a>(
-        info: Option<&'a RawValue>,
-        capabilities: &'a RawValue,
+        info: Option<Raw<'a>>,
+        capabilities: Raw<'a>,
         keep: impl Fn(&'a str) -> Bytes,
     ) -> Option<Client> {
-        let is_long = |raw: &RawValue| raw.get().len() > MAX_CLIENT;
+        let is_long = |raw: Raw<'_>| raw.get().len() > MAX_CLIENT;
         if is_long(capabilities) || info.is_some_and(is_long) {
             return None;
         }
@@ -67,7 +66,7 @@ impl Client {
         if info.is_some_and(|info| !info.get().starts_with('{')) {
             return None;
         }
-        let kept = |raw: &'a RawValue| match one_line(raw.get().as_bytes()) {
+        let kept = |raw: Raw<'a>| match one_line(raw.get().as_bytes()) {
             Cow::Borrowed(_) => keep(raw.get()),
             Cow::Owned(line) => line.into(),
         };
@@ -95,7 +94,7 @@ impl Client {
 impl Abilities {
     /// Reads the capabilities of a client; `None` if they are no object. An elicitation capability without modes stands
     /// for forms (spec 2025-11-25, client/elicitation).
-    pub fn read(capabilities: &RawValue) -> Option<Abilities> {
+    pub fn read(capabilities: Raw<'_>) -> Option<Abilities> {
         let known = Members::read(capabilities.get())?;
         let elicitation = known.object("elicitation");
         let mode = |name: &str| elicitation.as_ref().is_some_and(|modes| modes.get(name).is_some());
@@ -132,7 +131,7 @@ mod tests {
     use super::*;
 
     fn of(capabilities: &str) -> Abilities {
-        let raw: &RawValue = serde_json::from_str(capabilities).expect("JSON");
+        let raw: Raw<'_> = serde_json::from_str(capabilities).expect("JSON");
         Abilities::read(raw).expect("an object")
     }
 

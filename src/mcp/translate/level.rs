@@ -1,8 +1,7 @@
 //! Severities of log messages (RFC 5424, section 6.2.1; spec 2025-11-25, server/utilities/logging).
 
-use serde_json::value::RawValue;
-
 use super::members::Members;
+use crate::jsonrpc::Raw;
 use crate::text::json_string;
 
 /// Severity of a log message, the least severe first.
@@ -19,7 +18,7 @@ impl Level {
     }
 
     /// Reads a member that names a level; `None` if it does not.
-    pub fn read(raw: &RawValue) -> Option<Level> {
+    pub fn read(raw: Raw<'_>) -> Option<Level> {
         json_string(raw).and_then(|name| Level::named(&name))
     }
 

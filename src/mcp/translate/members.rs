@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
-use crate::jsonrpc::{one_line, push_string};
+use crate::jsonrpc::{Raw, Reader, one_line, push_string, whole};
 use crate::text::json_string;
 
 /// Member of `params`, and of a result, that says for whom and how, and not what.
@@ -20,7 +19,7 @@ const MAX_MEMBERS: usize = 1024;
 /// the receiver reads.
 #[derive(Debug, Clone, Default)]
 pub struct Members<'a> {
-    list: Vec<(Cow<'a, str>, &'a RawValue)>,
+    list: Vec<(Cow<'a, str>, Raw<'a>)>,
     /// `true` if something stands between them in the text that is none of them.
     has_gaps: bool,
 }
@@ -37,12 +36,22 @@ pub struct Params<'a> {
 impl<'a> Members<'a> {
     /// Reads an object. `None` for any other text, and for one with more than 1024 members.
     pub fn read(json: &'a str) -> Option<Members<'a>> {
+        if let Some(members) = whole(json, Members::scan) {
+            return Some(members);
+        }
         // Without this, serde_json would copy the text of a number or a string into its error.
         json.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(json).ok()).flatten()
     }
 
+    /// Takes an object that is plain; `None` for any other value.
+    pub fn scan(reader: &mut Reader<'a>) -> Option<Members<'a>> {
+        let mut members = Members { list: Vec::with_capacity(8), has_gaps: false };
+        reader.object(|name, reader| members.set(Cow::Borrowed(name), reader.raw()?).ok())?;
+        Some(members)
+    }
+
     /// Returns the value of a member, raw JSON; `None` if it is missing.
-    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub fn get(&self, name: &str) -> Option<Raw<'a>> {
         self.list.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
@@ -57,7 +66,7 @@ impl<'a> Members<'a> {
     }
 
     /// Returns the members with their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Raw<'a>)> {
         self.list.iter().map(|(name, value)| (&**name, *value))
     }
 
@@ -92,7 +101,7 @@ pub fn push_member(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 impl<'a> Members<'a> {
     /// Adds a member, or replaces the one of its name.
-    fn set(&mut self, name: Cow<'a, str>, value: &'a RawValue) -> Result<(), TooMany> {
+    fn set(&mut self, name: Cow<'a, str>, value: Raw<'a>) -> Result<(), TooMany> {
         match self.list.iter().position(|(known, _)| *known == name) {
             Some(at) => {
                 self.list[at].1 = value;
@@ -135,6 +144,24 @@ impl<'de> Visitor<'de> for MembersVisitor {
             members.set(name, map.next_value()?).map_err(A::Error::custom)?;
         }
         Ok(members)
+    }
+}
+
+impl<'a> Params<'a> {
+    /// Takes `params` that are plain; `None` for any others.
+    pub fn scan(reader: &mut Reader<'a>) -> Option<Params<'a>> {
+        let members = Members { list: Vec::with_capacity(4), has_gaps: false };
+        let (mut params, mut meta_behind) = (Params { members, meta: None }, false);
+        reader.object(|name, reader| {
+            if name == META {
+                params.meta = Some(Members::scan(reader)?);
+                meta_behind = !params.members.list.is_empty();
+                return Some(());
+            }
+            params.members.has_gaps |= meta_behind;
+            params.members.set(Cow::Borrowed(name), reader.raw()?).ok()
+        })?;
+        Some(params)
     }
 }
 

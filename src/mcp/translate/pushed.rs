@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::envelope::PROGRESS_TOKEN;
 use super::members::{Members, push_member};
 use super::reply::{ADDRESS_REQUIRED, Reply};
-use crate::jsonrpc::{RpcError, push_string};
+use crate::jsonrpc::{Raw, RpcError, push_string};
 
 /// Maximum number of questions in one result.
 const MAX_QUESTIONS: usize = 64;
@@ -103,7 +103,7 @@ pub fn input_required(questions: &[Question], state: &str) -> Vec<u8> {
 }
 
 /// Reads `inputResponses`; `None` if it is no object of objects.
-pub fn read_responses(raw: &RawValue) -> Option<Members<'_>> {
+pub fn read_responses(raw: Raw<'_>) -> Option<Members<'_>> {
     let responses = Members::read(raw.get())?;
     let are_objects = responses.iter().all(|(_, response)| response.get().starts_with('{'));
     are_objects.then_some(responses)
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn answers_are_objects_by_the_names_of_their_questions() {
         let read = |text: &str| {
-            let raw: &RawValue = serde_json::from_str(text).expect("JSON");
+            let raw: Raw<'_> = serde_json::from_str(text).expect("JSON");
             read_responses(raw).map(|responses| responses.iter().count())
         };
         assert_eq!(read(r#"{"a":{"action":"accept"},"b":{}}"#), Some(2));

@@ -4,10 +4,9 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use memchr::memmem;
-use serde_json::value::RawValue;
 
 use super::members::{META, Members, push_member};
-use crate::jsonrpc::{RpcError, push_string};
+use crate::jsonrpc::{Raw, RpcError, push_string};
 use crate::mcp::method;
 use crate::mcp::result::CAPABILITY_REQUIRED;
 use crate::text::json_string;
@@ -206,15 +205,15 @@ static SAYS_ERROR: LazyLock<[memmem::Finder<'static>; 2]> =
 const IS_ERROR: &[u8] = b"\"isError\"";
 
 /// Reports whether an array of content has a text block.
-fn has_text(content: &RawValue) -> bool {
-    let blocks: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
+fn has_text(content: Raw<'_>) -> bool {
+    let blocks: Vec<Raw<'_>> = serde_json::from_str(content.get()).unwrap_or_default();
     blocks.iter().any(|block| {
         Members::read(block.get()).is_some_and(|block| block.text("type").as_deref() == Some("text"))
     })
 }
 
 /// Returns an array of content with a text block after its own.
-fn with_text(content: Option<&RawValue>, said: &str) -> Vec<u8> {
+fn with_text(content: Option<Raw<'_>>, said: &str) -> Vec<u8> {
     let own = content.map(|content| content.get().trim_end().trim_end_matches(']'));
     let mut out = own.unwrap_or("[").as_bytes().to_vec();
     if out.trim_ascii() != b"[" {
