@@ -22,7 +22,7 @@ const MAX_LINES: usize = 600;
 
 /// Crates (or parts of one) that only some places may name. Everything else goes through what
 /// these places offer, so that each can be replaced in one of them.
-const EXTERNALS: [(&str, &[&str]); 29] = [
+const EXTERNALS: [(&str, &[&str]); 30] = [
     ("sled", &["src/store/sled.rs"]),
     ("prometheus", &["src/telemetry/metrics.rs", "src/telemetry/metrics/"]),
     // To open a pipe without waiting for its other end takes a flag that the library has no name for.
@@ -88,7 +88,8 @@ const EXTERNALS: [(&str, &[&str]); 29] = [
     ("rustls_native_certs", &["src/upstream/http/tls.rs"]),
     ("jsonwebtoken", &["src/oidc/"]),
     ("signature", &["src/oidc/jws.rs"]),
-    ("httpdate", &["src/retry_after.rs"]),
+    ("httpdate", &["src/retry_after.rs", "src/http/server/reply.rs"]),
+    ("httparse", &["src/http/server/parse.rs"]),
     ("serde_saphyr", &["src/config/foreign/yaml.rs"]),
     ("tokio_rustls", &["src/http/server/tls.rs"]),
     ("clap", &["src/cli/"]),

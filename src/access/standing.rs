@@ -5,6 +5,7 @@ use tokio::sync::futures::Notified;
 
 use super::key::{CredentialError, KeyRecord, KeyStatus};
 use super::principal::Principal;
+use super::slot::note;
 
 impl Principal {
     /// Reports whether the key is as it was when it was presented and cannot have expired since: then there
@@ -33,6 +34,15 @@ impl Principal {
             (KeyStatus::Expired, Some(_)) => Err(CredentialError::Expired),
             (KeyStatus::Revoked, _) | (_, None) => Err(CredentialError::Revoked),
         }
+    }
+
+    /// Returns the principal at `now`, in seconds since 1970, when the same text was presented once more; what
+    /// [`super::ring::KeyRing::authenticate`] would return. `None` if it has to be asked.
+    pub fn presented_again(&self, now: u64) -> Option<Principal> {
+        let principal = self.again(now).ok()?;
+        note(&principal.slot.last_used, now);
+        note(&principal.account.last_active, now);
+        Some(principal)
     }
 
     /// Returns the stored record of the key, as it was when it was presented or asked again.

@@ -38,11 +38,11 @@ use crate::query::Agent;
 
 #[cfg(feature = "bench")]
 pub use self::core::auth::read_and_tell;
-pub use self::core::body::RequestBody;
 pub use self::core::routes::{Access, Effect, Route};
 pub use self::edge::{Guard, ResponseFuture};
 pub use self::server::peer::PeerInfo;
 pub use self::server::places::{Places, places_within, share_of};
+pub use self::server::request_body::RequestBody;
 pub use self::server::tls::{Tls, TlsError, TlsFiles};
 pub use self::settings::{ApiAuth, McpSettings, SessionKey, Settings, SocketPlace};
 

@@ -98,6 +98,55 @@ fn time_in(seconds: i64) -> String {
 }
 
 #[tokio::test]
+async fn a_connection_that_has_called_knows_what_became_of_its_key() {
+    let gateway = TestGateway::new().server("fake", fake(&[])).start().await;
+    gateway.wait_state("fake", "ready").await;
+    let made = make(&gateway, json!({"name": "k"})).await;
+    let path = format!("{KEYS}/{}", made.id);
+    let authorization = format!("Bearer {}", made.text);
+    let connection = Connection::open(gateway.address(), &[("authorization", &authorization)]).await;
+    let mut connection = connection.expect("the daemon accepts connections");
+    let echo = call("echo", json!({"nonce": 1}));
+    for (change, code) in [
+        (None, None),
+        (Some(json!({"permissions": {"mcps": ["fake"], "tools": ["sleep"]}})), Some("tool_not_permitted")),
+        (Some(json!({"permissions": {"mcps": ["fake"]}})), None),
+        (Some(json!({"expires_at": time_in(2)})), None),
+    ] {
+        if let Some(change) = change {
+            let reply =
+                ask(&gateway, "PATCH", &path).key(gateway.key()).json(change.to_string()).send().await;
+            reply.expect(200);
+        }
+        for _ in 0..2 {
+            let reply = connection.send("POST", INVOKE, Some(&echo)).await.expect("an answer");
+            assert_eq!(reply.json()["error"]["code"].as_str(), code, "{}", reply.text());
+        }
+    }
+    let expired = async |connection: &mut Connection| {
+        let reply = connection.send("POST", INVOKE, Some(&echo)).await.expect("an answer");
+        (reply.status == 401).then(|| reply.json()["error"]["code"].clone())
+    };
+    let code = tokio::time::timeout(DEADLINE, async {
+        loop {
+            if let Some(code) = expired(&mut connection).await {
+                return code;
+            }
+        }
+    });
+    assert_eq!(code.await.expect("it expires"), "expired_key");
+    let made = make(&gateway, json!({"name": "r"})).await;
+    let authorization = format!("Bearer {}", made.text);
+    let connection = Connection::open(gateway.address(), &[("authorization", &authorization)]).await;
+    let mut connection = connection.expect("the daemon accepts connections");
+    connection.send("POST", INVOKE, Some(&echo)).await.expect("an answer").expect(200);
+    revoke(&gateway, &made.id, "").await;
+    let reply = connection.send("POST", INVOKE, Some(&echo)).await.expect("an answer");
+    assert_eq!(reply.expect(401)["error"]["code"], "revoked_key");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_followed_log_ends_with_a_word_when_its_key_is_revoked_or_expires() {
     let gateway = TestGateway::new().server("fake", fake(&[])).start().await;
     gateway.wait_state("fake", "ready").await;

@@ -9,10 +9,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request};
 use bytes::{Bytes, BytesMut};
-use hyper::body::{Frame, Incoming, SizeHint};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tokio::time::Sleep;
@@ -61,57 +60,6 @@ pub(in crate::http) enum BodyError {
     },
 }
 
-/// Body of a request: as hyper receives it, or as a test gives it. One type, so that nothing behind the edge is
-/// compiled for each, and without the box that axum's own costs.
-#[derive(Debug)]
-pub enum RequestBody {
-    /// Body of a connection.
-    Received(Incoming),
-    /// Body without a connection, as in tests and benches.
-    Given(Body),
-}
-
-impl From<Incoming> for RequestBody {
-    fn from(body: Incoming) -> RequestBody {
-        RequestBody::Received(body)
-    }
-}
-
-impl From<Body> for RequestBody {
-    fn from(body: Body) -> RequestBody {
-        RequestBody::Given(body)
-    }
-}
-
-impl HttpBody for RequestBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        match self.get_mut() {
-            RequestBody::Received(body) => Pin::new(body).poll_frame(cx).map_err(axum::Error::new),
-            RequestBody::Given(body) => Pin::new(body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            RequestBody::Received(body) => body.is_end_stream(),
-            RequestBody::Given(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            RequestBody::Received(body) => body.size_hint(),
-            RequestBody::Given(body) => body.size_hint(),
-        }
-    }
-}
-
 /// Reads a JSON body: checks the content type, then the length, then reads. The result is not nested too deeply;
 /// [`object`] checks that it is UTF-8 and JSON. The future keeps the body alone: what the head says is checked at once.
 pub(in crate::http) fn read<B>(
@@ -136,7 +84,7 @@ pub(in crate::http) fn read_of<B>(
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    let refused = check_head(headers, limit).err().map(Box::new);
+    let refused = check_head(headers, body.size_hint().exact(), limit).err().map(Box::new);
     JsonBody { refused, body: Collecting::new(body, limit, patience) }
 }
 
@@ -166,15 +114,14 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Future for JsonBody<B> {
     }
 }
 
-/// Checks what the head says of the body: its type, its coding and its length.
-fn check_head(headers: &HeaderMap, limit: usize) -> Result<(), BodyError> {
+/// Checks what the head says of the body, its type and its coding, and its length if it was announced.
+fn check_head(headers: &HeaderMap, announced: Option<u64>, limit: usize) -> Result<(), BodyError> {
     if !is_json(headers) {
         return Err(BodyError::NotJson);
     }
     if is_coded(headers) {
         return Err(BodyError::Coded);
     }
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     match announced {
         Some(length) if length > limit as u64 => Err(BodyError::TooLong { limit }),
         _ => Ok(()),
@@ -480,9 +427,22 @@ mod tests {
     async fn a_long_body_is_refused_whether_announced_or_not() {
         let long = "{\"a\":\"0123456789\"}";
         assert_eq!(read_text(Some("application/json"), long).await, Err(BodyError::TooLong { limit: 16 }));
-        let mut announced = request(Some("application/json"), Body::empty());
-        announced.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("17"));
-        assert_eq!(read(announced, 16, Duration::from_secs(5)).await, Err(BodyError::TooLong { limit: 16 }));
+        struct Unannounced(Option<Bytes>);
+        impl HttpBody for Unannounced {
+            type Data = Bytes;
+            type Error = std::convert::Infallible;
+            fn poll_frame(
+                mut self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+                Poll::Ready(self.0.take().map(|piece| Ok(hyper::body::Frame::data(piece))))
+            }
+        }
+        let sent = request(
+            Some("application/json"),
+            Body::new(Unannounced(Some(Bytes::from_static(long.as_bytes())))),
+        );
+        assert_eq!(read(sent, 16, Duration::from_secs(5)).await, Err(BodyError::TooLong { limit: 16 }));
     }
 
     #[tokio::test(start_paused = true)]
@@ -512,13 +472,13 @@ mod tests {
             fn poll_frame(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
-            ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
                 self.1 = !self.1;
                 if self.1 {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Poll::Ready(self.0.pop().map(|piece| Ok(Frame::data(Bytes::from_static(piece)))))
+                Poll::Ready(self.0.pop().map(|piece| Ok(hyper::body::Frame::data(Bytes::from_static(piece)))))
             }
         }
         let read = |pieces: &[&'static [u8]]| {

@@ -12,6 +12,7 @@ use axum::response::Response;
 use self::record::Record;
 pub(in crate::http) use self::record::Unnamed;
 use super::auth_error::{AuthError, Challenge};
+use super::head::RequestHead;
 use super::timestamp::retry_seconds;
 use crate::gateway::{Principal, RateReading};
 use crate::http::server::peer::Peer;
@@ -30,6 +31,8 @@ pub(in crate::http) struct RequestContext {
     /// `true` if `Host` and `Origin` are loopback and nothing in the request speaks for somebody else. The
     /// daemon's own user then needs no key, if that user holds the connection.
     pub(in crate::http) claims_nearness: bool,
+    /// Head of the request; `None` if it was refused for it.
+    head: Option<Arc<RequestHead>>,
     /// Caller and rate, set once the caller is known.
     known: OnceLock<Known>,
     /// Outcome of verifying the access token of the request, once there is one.
@@ -50,15 +53,25 @@ struct Known {
 }
 
 impl RequestContext {
-    pub(in crate::http) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<RequestContext> {
+    pub(in crate::http) fn new(
+        peer: Arc<Peer>,
+        claims_nearness: bool,
+        head: Option<Arc<RequestHead>>,
+    ) -> Arc<RequestContext> {
         Arc::new(RequestContext {
             peer,
             claims_nearness,
+            head,
             known: OnceLock::new(),
             token: OnceLock::new(),
             challenge: OnceLock::new(),
             record: Record::default(),
         })
+    }
+
+    /// Returns the head of the request; `None` if it was refused for it.
+    pub(super) fn head(&self) -> Option<&RequestHead> {
+        self.head.as_deref()
     }
 
     /// Returns the caller, or `None` while it is not known.

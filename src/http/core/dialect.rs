@@ -5,16 +5,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::http::Method;
 use axum::http::request::Parts;
-use axum::http::{Method, Request};
 use axum::response::Response;
 
-use super::body::RequestBody;
 use super::context::RequestContext;
+use super::head::RequestHead;
 use super::rejection::EdgeRejection;
 use super::routes::{Route, Routes};
 use super::shared::Shared;
 use crate::gateway::Error;
+use crate::http::server::request_body::RequestBody;
 use crate::http::settings::Settings;
 
 /// Answer that is being made.
@@ -63,7 +64,8 @@ pub(in crate::http) struct FastPath {
     /// Path of the route; its last segment may be a placeholder.
     pub(in crate::http) path: &'static str,
     /// Handler of its requests.
-    pub(in crate::http) handler: fn(Shared, Arc<RequestContext>, Request<RequestBody>) -> Answering<'static>,
+    pub(in crate::http) handler:
+        fn(Shared, Arc<RequestContext>, Arc<RequestHead>, RequestBody) -> Answering<'static>,
 }
 
 /// The dialects of the front.

@@ -7,6 +7,7 @@ pub(in crate::http) mod body;
 pub(in crate::http) mod context;
 pub(in crate::http) mod dialect;
 pub(in crate::http) mod events;
+pub(in crate::http) mod head;
 pub(in crate::http) mod openapi;
 pub(in crate::http) mod owed;
 pub(in crate::http) mod plain;

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::body::HttpBody;
-use axum::http::Request;
+use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
 
 use super::body::{self, BodyError};
@@ -72,6 +72,18 @@ impl AppState {
         B: HttpBody<Data = Bytes> + Unpin,
     {
         body::read(request, self.settings.body_limit, self.settings.body_timeout)
+    }
+
+    /// Reads the body of a request with these headers, within the same limits.
+    pub(in crate::http) fn body_of<B>(
+        &self,
+        headers: &HeaderMap,
+        body: B,
+    ) -> impl Future<Output = Result<Bytes, BodyError>> + Unpin + use<B>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
+        body::read_of(headers, body, self.settings.body_limit, self.settings.body_timeout)
     }
 }
 

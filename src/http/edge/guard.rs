@@ -12,7 +12,6 @@ use axum::Router;
 use axum::body::HttpBody;
 use axum::http::header::HOST;
 use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
-use hyper::body::Incoming;
 use tower_service::Service;
 
 use super::answer::{
@@ -21,18 +20,19 @@ use super::answer::{
 use super::cors::CrossOrigin;
 use super::forwarded::speaks_for_another;
 use super::origin::{Checked, HostCheckError, Policy};
-use super::request_id::request_id;
+use super::request_id::{given_request_id, new_request_id};
 use crate::gateway::{Acts, AuditHandle};
 use crate::http::core::auth::carries_credential;
-use crate::http::core::body::RequestBody;
 use crate::http::core::context::RequestContext;
 use crate::http::core::dialect::{Dialect, Dialects, FastPath};
+use crate::http::core::head::{JudgedHead, RequestHead};
 use crate::http::core::rejection::EdgeRejection;
 use crate::http::core::routes::{Effect, Route, is_filled, is_for};
 use crate::http::core::shared::Shared;
 use crate::http::server::HttpService;
 use crate::http::server::framing::Misframed;
 use crate::http::server::peer::PeerInfo;
+use crate::http::server::request_body::RequestBody;
 
 /// Most characters of a refused `Host` that are shown; a name has at most 253 (RFC 1035).
 const MAX_HOST: usize = 253;
@@ -106,68 +106,89 @@ impl Guard {
         }
     }
 
-    /// Returns the fast path that a request is for, with the state for its handler; `None` if it goes through the
-    /// router.
-    fn fast_path(&self, method: &Method, path: &str) -> Option<(&Shared, FastRoute)> {
-        let (shared, paths) = self.fast.as_ref()?;
+    /// Returns the number of the fast path that a request is for; `None` if it goes through the router.
+    fn fast_path(&self, method: &Method, path: &str) -> Option<usize> {
+        let (_, paths) = self.fast.as_ref()?;
         let is_path = |fast: &FastPath| fast.path == path || is_filled(fast.path, path);
-        let route = paths.iter().find(|(fast, _)| is_path(fast) && fast.method == *method)?;
-        Some((shared, *route))
+        paths.iter().position(|(fast, _)| is_path(fast) && fast.method == *method)
+    }
+
+    /// Answers a request as [`Guard::answer`] does.
+    pub fn call(&self, request: Request<impl Into<RequestBody>>, visit: PeerInfo) -> ResponseFuture {
+        let (head, body) = request.into_parts();
+        self.answer(Arc::new(head.into()), body.into(), visit)
     }
 
     /// Answers a request. The future never fails and never panics. When it is dropped, an act goes on to its
     /// end and is recorded; any other request is given up.
-    pub fn call(&self, request: Request<impl Into<RequestBody>>, visit: PeerInfo) -> ResponseFuture {
-        let mut request = request.map(Into::into);
-        let path = request.uri().path();
-        let fast = self.fast_path(request.method(), path);
-        let dialect = fast.map_or_else(|| self.dialects.of(path), |(_, (_, dialect))| dialect);
+    fn answer(&self, head: Arc<RequestHead>, body: RequestBody, visit: PeerInfo) -> ResponseFuture {
+        let (path, known) = (head.uri.path(), head.judged.get());
+        let fast = known.map_or_else(|| self.fast_path(&head.method, path), |known| known.fast);
+        let fast =
+            self.fast.as_ref().zip(fast).map(|((shared, paths), number)| (shared, number, paths[number]));
+        let dialect = fast.map_or_else(|| self.dialects.of(path), |(_, _, (_, dialect))| dialect);
         let is_act = fast.is_none()
-            && Effect::of_method(request.method()) == Effect::Acts
-            && !self.calls.iter().any(|route| is_for(route, request.method(), path));
+            && Effect::of_method(&head.method) == Effect::Acts
+            && !self.calls.iter().any(|route| is_for(route, &head.method, path));
+        let given = match known {
+            Some(known) => known.request_id.clone(),
+            None => given_request_id(&head.headers),
+        };
         let mut about = RequestMeta {
             dialect,
             debug: self.debug,
-            request_id: request_id(request.headers()),
+            request_id: given.clone().unwrap_or_else(new_request_id),
             cross_origin: CrossOrigin::default(),
             peer: visit.peer.clone(),
             context: None,
             is_act,
-            has_body: !request.body().is_end_stream(),
+            has_body: !body.is_end_stream(),
             asked: match fast {
-                Some((_, (fast, _))) => Target::Call(fast),
-                None => Target::Routed(request.method().clone(), request.uri().clone()),
+                Some((_, _, (fast, _))) => Target::Call(fast),
+                None => Target::Routed(head.method.clone(), head.uri.clone()),
             },
             books: self.books.clone(),
             trace: tracing::enabled!(tracing::Level::DEBUG)
-                .then(|| (request.method().clone(), request.uri().clone(), Instant::now())),
+                .then(|| (head.method.clone(), head.uri.clone(), Instant::now())),
         };
         let watch = visit.watch;
-        let checked = match self.check(&request, visit.misframed) {
-            Ok(checked) => checked,
-            Err((status, rejection)) => {
-                about.context = Some(RequestContext::new(visit.peer, false));
-                let refused = about.refuse(status, rejection);
-                return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
-            }
+        let judged = match (known, visit.misframed) {
+            (Some(known), None) => known,
+            (_, misframed) => match self.check(&head, misframed) {
+                Ok(checked) => {
+                    // Whoever sends a credential is asked for it and for nothing else.
+                    let claims_nearness = dialect.trusts_nearness()
+                        && checked.loopback
+                        && !carries_credential(&head.headers)
+                        && !speaks_for_another(&head.headers);
+                    let (fast, has_origin) = (fast.map(|(_, number, _)| number), checked.has_origin);
+                    head.judged.get_or_init(|| JudgedHead {
+                        fast,
+                        has_origin,
+                        claims_nearness,
+                        request_id: given,
+                    })
+                }
+                Err((status, rejection)) => {
+                    about.context = Some(RequestContext::new(visit.peer, false, None));
+                    let refused = about.refuse(status, rejection);
+                    return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
+                }
+            },
         };
-        if checked.has_origin {
-            about.cross_origin = CrossOrigin::of(request.method(), request.headers());
+        if judged.has_origin {
+            about.cross_origin = CrossOrigin::of(&head.method, &head.headers);
         }
-        // Whoever sends a credential is asked for it and for nothing else.
-        let claims_nearness = dialect.trusts_nearness()
-            && checked.loopback
-            && !carries_credential(request.headers())
-            && !speaks_for_another(request.headers());
-        let context = RequestContext::new(visit.peer, claims_nearness);
+        let context = RequestContext::new(visit.peer, judged.claims_nearness, Some(Arc::clone(&head)));
         about.context = Some(context.clone());
-        if let Some((shared, (fast, _))) = fast {
-            let step = match caught(|| (fast.handler)(shared.clone(), context, request)) {
+        if let Some((shared, _, (fast, _))) = fast {
+            let step = match caught(|| (fast.handler)(shared.clone(), context, head, body)) {
                 Ok(answer) => Handled::Called(answer),
                 Err(panic) => Handled::Refused(Some(about.panicked(&*panic))),
             };
             return ResponseFuture::here(step, about, watch);
         }
+        let mut request = head.request(body);
         request.extensions_mut().insert(context);
         if !is_act {
             // The router is cloned because a service is called by `&mut`; it is one pointer.
@@ -189,7 +210,7 @@ impl Guard {
     /// Checks the framing, `Host` and `Origin` of a request. `Err` holds the status and the reason against it.
     fn check<'a>(
         &self,
-        request: &'a Request<RequestBody>,
+        head: &'a RequestHead,
         misframed: Option<Misframed>,
     ) -> Result<Checked, (StatusCode, EdgeRejection<'a>)> {
         match misframed {
@@ -201,10 +222,10 @@ impl Guard {
             }
             None => {}
         }
-        self.policy.check(request.uri(), request.headers()).map_err(|error| match error {
+        self.policy.check(&head.uri, &head.headers).map_err(|error| match error {
             HostCheckError::BadHost => (StatusCode::BAD_REQUEST, EdgeRejection::BadHost),
             HostCheckError::ForeignHost => {
-                let host = foreign_name(request.uri(), request.headers());
+                let host = foreign_name(&head.uri, &head.headers);
                 self.tell_host(host);
                 (StatusCode::FORBIDDEN, EdgeRejection::ForeignHost { host })
             }
@@ -216,8 +237,8 @@ impl Guard {
 impl HttpService for Guard {
     type Future = ResponseFuture;
 
-    fn call(&self, request: Request<Incoming>, peer: PeerInfo) -> ResponseFuture {
-        Guard::call(self, request, peer)
+    fn answer(&self, head: Arc<RequestHead>, body: RequestBody, peer: PeerInfo) -> ResponseFuture {
+        Guard::answer(self, head, body, peer)
     }
 }
 

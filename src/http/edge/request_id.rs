@@ -12,22 +12,22 @@ pub(in crate::http) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-
 /// Length of the longest request id that is accepted from a client, in characters (`docs/http-api.md`, G2.1).
 pub(super) const MAX_REQUEST_ID: usize = 128;
 
-/// Returns the client's request id if it sent a single valid one, else a new one.
-pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
+/// Returns the client's request id if it sent a single valid one.
+pub(super) fn given_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut given = headers.get_all(X_REQUEST_ID).iter();
     match (given.next(), given.next()) {
         (Some(id), None)
             if (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic) =>
         {
-            id.clone()
+            Some(id.clone())
         }
-        _ => new_request_id(),
+        _ => None,
     }
 }
 
 /// Returns a new id: `req_`, eight hexadecimal digits for this run of the daemon, and a number that counts up.
 /// Ids name log lines and protect nothing, so they need not be unguessable.
-fn new_request_id() -> HeaderValue {
+pub(super) fn new_request_id() -> HeaderValue {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     static RUN: OnceLock<u64> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(1);

@@ -27,14 +27,12 @@ mod target;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::HttpBody;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use bytes::Bytes;
 
 use self::call::Call;
 use self::check::SpokenEra;
@@ -44,13 +42,15 @@ use self::message::{Body, Posted};
 use self::state::McpState;
 use self::target::{Target, names_in_list};
 use super::core::auth::{AuthError, admit_client, take_request};
-use super::core::body::{self, RequestBody};
+use super::core::body;
 use super::core::context::RequestContext;
 use super::core::dialect::{Answering, Dialect, FastPath, is_under};
+use super::core::head::RequestHead;
 use super::core::query::decode;
 use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
+use super::server::request_body::RequestBody;
 use crate::gateway::{Error, Principal, RegistryError};
 use crate::jsonrpc::Raw;
 use crate::mcp::method;
@@ -152,7 +152,8 @@ async fn posted(
     server: Result<Option<Path<String>>, PathRejection>,
     request: Request,
 ) -> Response {
-    answer(shared, context, named(server), request).await
+    let (head, body) = request.into_parts();
+    answer(shared, context, named(server), Arc::new(head.into()), RequestBody::Given(body)).await
 }
 
 /// POST for the edge, which bypasses the router.
@@ -170,41 +171,39 @@ const ONE: &str = "/mcp/{server}";
 fn to_all(
     shared: Shared,
     context: Arc<RequestContext>,
-    request: axum::http::Request<RequestBody>,
+    head: Arc<RequestHead>,
+    body: RequestBody,
 ) -> Answering<'static> {
-    Box::pin(answer(shared, context, Ok(None), request))
+    Box::pin(answer(shared, context, Ok(None), head, body))
 }
 
 fn to_one(
     shared: Shared,
     context: Arc<RequestContext>,
-    request: axum::http::Request<RequestBody>,
+    head: Arc<RequestHead>,
+    body: RequestBody,
 ) -> Answering<'static> {
-    let place = request.uri().path().strip_prefix("/mcp/").unwrap_or_default();
+    let place = head.uri.path().strip_prefix("/mcp/").unwrap_or_default();
     // A `+` in a path is a plus.
     let server = match place.contains(['%', '+']) {
         true => decode(&place.replace('+', "%2B")).ok_or(()),
         false => Ok(place.to_owned()),
     };
-    Box::pin(answer(shared, context, server.map(Some), request))
+    Box::pin(answer(shared, context, server.map(Some), head, body))
 }
 
-async fn answer<B>(
+async fn answer(
     shared: Shared,
     context: Arc<RequestContext>,
     server: Named,
-    request: axum::http::Request<B>,
-) -> Response
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-{
-    let path = request.uri().path();
-    let caller = match admit_client(&shared, &context, path, request.headers()).await {
+    head: Arc<RequestHead>,
+    body: RequestBody,
+) -> Response {
+    let caller = match admit_client(&shared, &context, head.uri.path(), &head.headers).await {
         Ok(caller) => caller,
         Err(denied) => return Fault::from(denied).into_response(None),
     };
     let (limit, patience) = (shared.settings.mcp.body_limit, shared.settings.body_timeout);
-    let (head, body) = request.into_parts();
     let read = match body::read_of(&head.headers, body, limit, patience).await {
         Ok(read) => read,
         Err(unread) => return Fault::from(unread).into_response(None),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
@@ -13,8 +12,10 @@ use super::errors::{ApiError, bad_query};
 use super::{RequestContext, Shared, bodies, may_call_tools, payloads};
 use crate::http::core::auth::{AuthError, identify_now, verify};
 use crate::http::core::dialect::{Answering, FastPath};
+use crate::http::core::head::RequestHead;
 use crate::http::core::query;
 use crate::http::core::trace::{add_trace, trace_members};
+use crate::http::server::request_body::RequestBody;
 
 /// Path of the route.
 pub(super) const PATH: &str = "/v1/mcp/invoke";
@@ -25,7 +26,8 @@ pub(super) async fn routed(
     State(shared): State<Shared>,
     request: Request,
 ) -> Response {
-    answer(shared, context, request).await
+    let (head, body) = request.into_parts();
+    answer(shared, context, Arc::new(head.into()), RequestBody::Given(body)).await
 }
 
 /// The route for the edge, which bypasses the router.
@@ -33,21 +35,20 @@ pub(super) static FAST_PATH: FastPath = FastPath { method: Method::POST, path: P
 
 /// Calls a tool for the sender of this request. The head is read at once and let go, so that the future, which is
 /// made anew for each call, is small.
-fn answer<B>(
+fn answer(
     shared: Shared,
     context: Arc<RequestContext>,
-    request: axum::http::Request<B>,
-) -> Answering<'static>
-where
-    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
-{
-    match check_head(&shared, &context, &request) {
+    head: Arc<RequestHead>,
+    body: RequestBody,
+) -> Answering<'static> {
+    match check_head(&shared, &context, &head) {
         Ok(()) => {}
-        Err(Refused::Unverified) => return Box::pin(answer_verified(shared, context, request)),
+        Err(Refused::Unverified) => return Box::pin(answer_verified(shared, context, head, body)),
         Err(Refused::With(refused)) => return Box::pin(std::future::ready(refused.into_response())),
     }
-    let trace = trace_members(request.headers());
-    let mut body = shared.body(request);
+    let trace = trace_members(&head.headers);
+    let mut body = shared.body_of(&head.headers, body);
+    drop(head);
     Box::pin(async move {
         // By reference: awaited by value, it would be kept twice.
         let answer = match (&mut body).await {
@@ -59,16 +60,14 @@ where
 }
 
 /// Verifies the access token of a request, and then answers it.
-async fn answer_verified<B>(
+async fn answer_verified(
     shared: Shared,
     context: Arc<RequestContext>,
-    request: axum::http::Request<B>,
-) -> Response
-where
-    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
-{
-    verify(&shared, &context, request.uri().path(), request.headers()).await;
-    answer(shared, context, request).await
+    head: Arc<RequestHead>,
+    body: RequestBody,
+) -> Response {
+    verify(&shared, &context, head.uri.path(), &head.headers).await;
+    answer(shared, context, head, body).await
 }
 
 /// Reason that a request is not read on.
@@ -88,14 +87,9 @@ impl From<AuthError> for Refused {
 }
 
 /// Checks the key, the role and the query of a request.
-fn check_head<B>(
-    shared: &Shared,
-    context: &RequestContext,
-    request: &axum::http::Request<B>,
-) -> Result<(), Refused> {
-    let uri = request.uri();
-    may_call_tools(identify_now(shared, context, uri.path(), request.headers())?)?;
-    match uri.query() {
+fn check_head(shared: &Shared, context: &RequestContext, head: &RequestHead) -> Result<(), Refused> {
+    may_call_tools(identify_now(shared, context, head.uri.path(), &head.headers)?)?;
+    match head.uri.query() {
         Some(asked) => query::read(Some(asked), &[]).map(drop).map_err(|bad| Refused::With(bad_query(bad))),
         None => Ok(()),
     }

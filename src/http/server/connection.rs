@@ -10,11 +10,12 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response};
+use bytes::BytesMut;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -23,12 +24,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::HttpService;
+use super::call::Call;
+use super::driven::{Driven, Ended, STILL_AT_IT};
 use super::framing::Framing;
+use super::plain::Plain;
 use super::state::ConnectionState;
-
-/// Interim answer that the client is asked with; every client of HTTP/1.1 must accept one (RFC 9110, section
-/// 15.2). The kernel of a client that has left answers with a reset, and the next write fails.
-const STILL_AT_IT: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
 /// The client's stream, whose reads and writes are noted in a [`ConnectionState`].
 pub(in crate::http) struct ObservedIo<S> {
@@ -122,19 +123,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedIo<S> {
     }
 }
 
-/// Reason why a connection has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    /// The connection ended by itself, with its last answer written.
-    Itself,
-    /// A deadline has passed, the connection failed, or the daemon stops.
-    Over,
-    /// Another connection needs the place.
-    MadeRoom,
+impl<S, V> Driven for http1::Connection<TokioIo<ObservedIo<S>>, V>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    V: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Unpin,
+    V::Future: Unpin,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.poll_without_shutdown(cx).map(|ended| if ended.is_ok() { Ended::Itself } else { Ended::Over })
+    }
+
+    fn stop(&mut self) {
+        Pin::new(self).graceful_shutdown();
+    }
 }
 
-/// Runs a connection until the client leaves, a deadline passes, another connection needs its place or, once
-/// `stop` is true, the request being served has its answer. A connection that is at rest ends at once on `stop`.
+/// Runs a connection that hyper serves, until it has ended (`run`).
 pub(in crate::http) async fn drive<S, V>(
     mut connection: http1::Connection<TokioIo<ObservedIo<S>>, V>,
     watch: &ConnectionState,
@@ -145,30 +149,61 @@ pub(in crate::http) async fn drive<S, V>(
     V::Future: Unpin,
 {
     let ended = run(&mut connection, watch, stop).await;
-    let mut tap = connection.into_parts().io.into_inner();
+    let tap = connection.into_parts().io.into_inner();
+    let is_mid_request = !tap.framing.between_requests();
+    close(tap.stream, watch, ended, is_mid_request).await;
+}
+
+/// Runs a connection of plain requests until it has ended. Returns its stream, with what was read of it and what it was
+/// served with, if hyper is to go on.
+pub(super) async fn drive_plain<S, H>(
+    mut connection: Plain<S, H>,
+    stop: watch::Receiver<bool>,
+) -> Option<(S, BytesMut, Call<H>)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    H: HttpService,
+{
+    let watch = connection.state();
+    let ended = run(&mut connection, &watch, stop).await;
+    let is_mid_request = connection.is_mid_request();
+    let (stream, read, call) = connection.into_parts();
+    if ended == Ended::HandsOver {
+        watch.handed_over();
+        return Some((stream, read, call));
+    }
+    close(stream, &watch, ended, is_mid_request).await;
+    None
+}
+
+/// Closes a connection that has ended. A client that was answered in the middle of its request may go on sending.
+async fn close<S>(mut stream: S, watch: &ConnectionState, ended: Ended, is_mid_request: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     match ended {
-        Ended::Itself if !tap.framing.between_requests() => {
+        Ended::Itself if is_mid_request => {
             tokio::select! {
-                () = linger(tap.stream) => {}
+                () = linger(stream) => {}
                 () = watch.told_to_leave() => {}
             }
         }
         // With TLS, the end is a message of its own; a client that does not read does not get it.
-        Ended::Itself | Ended::Over => drop(tokio::time::timeout(LINGER, tap.stream.shutdown()).await),
-        Ended::MadeRoom => drop(tokio::time::timeout(FAREWELL, tap.stream.shutdown()).await),
+        Ended::Itself | Ended::Over | Ended::HandsOver => {
+            drop(tokio::time::timeout(LINGER, stream.shutdown()).await);
+        }
+        Ended::MadeRoom => drop(tokio::time::timeout(FAREWELL, stream.shutdown()).await),
     }
 }
 
-async fn run<S, V>(
-    connection: &mut http1::Connection<TokioIo<ObservedIo<S>>, V>,
+/// Runs a connection until the client leaves, a deadline passes, another connection needs its place or, once
+/// `stop` is true, the request being served has its answer. A connection that is at rest ends at once on `stop`.
+async fn run(
+    connection: &mut impl Driven,
     watch: &ConnectionState,
     mut stop: watch::Receiver<bool>,
-) -> Ended
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    V: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Unpin,
-    V::Future: Unpin,
-{
+) -> Ended {
+    let peek = stop.clone();
     let mut stopped = pin!(async move {
         // A dropped sender counts as a stop.
         drop(stop.wait_for(|stop| *stop).await);
@@ -176,13 +211,20 @@ where
     let mut stopping = false;
     let mut alarm = pin!(sleep_until(watch.epoch + watch.patience.head));
     let mut leave = pin!(watch.leave.notified());
+    // Whoever is woken by all three; they are polled for no request unless they have something to say.
+    let mut woken: Option<Waker> = None;
     poll_fn(|cx| {
-        if !stopping && stopped.as_mut().poll(cx).is_ready() {
-            stopping = true;
-            Pin::new(&mut *connection).graceful_shutdown();
+        let is_woken = woken.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !is_woken {
+            woken = Some(cx.waker().clone());
         }
-        if let Poll::Ready(ended) = connection.poll_without_shutdown(cx) {
-            return Poll::Ready(if ended.is_ok() { Ended::Itself } else { Ended::Over });
+        let is_told = !is_woken || peek.has_changed().unwrap_or(true);
+        if !stopping && is_told && stopped.as_mut().poll(cx).is_ready() {
+            stopping = true;
+            connection.stop();
+        }
+        if let Poll::Ready(ended) = connection.poll(cx) {
+            return Poll::Ready(ended);
         }
         if stopping && watch.at_rest() {
             return Poll::Ready(Ended::Over);
@@ -190,26 +232,30 @@ where
         if watch.is_done() {
             return Poll::Ready(Ended::Itself);
         }
-        while leave.as_mut().poll(cx).is_ready() {
-            if watch.must_leave() {
-                return Poll::Ready(Ended::MadeRoom);
+        if !is_woken || watch.is_leaving() {
+            while leave.as_mut().poll(cx).is_ready() {
+                if watch.must_leave() {
+                    return Poll::Ready(Ended::MadeRoom);
+                }
+                leave.set(watch.leave.notified());
             }
-            leave.set(watch.leave.notified());
         }
+        let mut is_asked = !is_woken || alarm.is_elapsed();
         loop {
             let due = watch.due();
             if let Some(due) = due.filter(|due| *due < alarm.deadline()) {
                 alarm.as_mut().reset(due);
+                is_asked = true;
             }
-            if alarm.as_mut().poll(cx).is_pending() {
+            if !is_asked || alarm.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             let now = Instant::now();
             match due {
                 Some(due) if due <= now && watch.may_ask_client(now) => {
-                    // hyper looks at the client whenever it is polled.
-                    if let Poll::Ready(ended) = connection.poll_without_shutdown(cx) {
-                        return Poll::Ready(if ended.is_ok() { Ended::Itself } else { Ended::Over });
+                    // The client is looked at whenever the connection is polled.
+                    if let Poll::Ready(ended) = connection.poll(cx) {
+                        return Poll::Ready(ended);
                     }
                 }
                 Some(due) if due <= now => return Poll::Ready(Ended::Over),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Request;
+use bytes::BytesMut;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -17,21 +18,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::http::server::HttpService;
-use crate::http::server::connection::{ObservedIo, drive, linger};
+use crate::http::server::call::{BUFFERED, Call, MAX_HEAD};
+use crate::http::server::connection::{ObservedIo, drive, drive_plain, linger};
 use crate::http::server::peer::{Peer, PeerInfo};
 use crate::http::server::places::Places;
+use crate::http::server::plain::Plain;
+use crate::http::server::rewound::Rewound;
 use crate::http::server::room::{AdmittedConnection, Room};
 use crate::http::server::state::{ConnectionState, Timeouts};
 use crate::http::server::tls::Tls;
 
-/// Length of the longest head, request line included, in bytes.
-const MAX_HEAD: usize = 32 * 1024;
-
 /// Pause in accepting when the process has no descriptor left for a new connection.
 pub(in crate::http) const OUT_OF_DESCRIPTORS_REST: Duration = Duration::from_millis(50);
-
-/// Most bytes that are read ahead on a connection, and that are buffered for it until its client reads.
-const BUFFERED: usize = 64 * 1024;
 
 /// Limits on the connections of a listener: their deadlines and their number.
 #[derive(Debug, Clone, Copy)]
@@ -146,15 +144,6 @@ async fn serve_one(
     drop(seat);
 }
 
-/// Settings and state that a connection is served with.
-pub(in crate::http) struct Call<H> {
-    pub(in crate::http) peer: Arc<Peer>,
-    pub(in crate::http) service: H,
-    pub(in crate::http) watch: Arc<ConnectionState>,
-    /// `true` if the connection ends with its first answer.
-    pub(in crate::http) only_one: bool,
-}
-
 /// Returns the encrypted stream; `None` if the handshake fails or does not end in time, if the connection is told to
 /// make room, or if the daemon stops.
 async fn handshake(
@@ -182,8 +171,26 @@ async fn handshake(
     }
 }
 
-/// Serves the requests of one connection.
+/// Serves the requests of one connection: plain ones here, and what is not plain by hyper.
 pub(in crate::http) async fn serve_connection<S, H>(stream: S, call: Call<H>, stop: watch::Receiver<bool>)
+where
+    H: HttpService,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (stream, read, call) = match call.only_one {
+        // What asks whether the daemon is there.
+        true => (stream, BytesMut::new(), call),
+        false => match drive_plain(Plain::new(stream, call), stop.clone()).await {
+            Some(odd) => odd,
+            None => return,
+        },
+    };
+    // In a box: few connections need it, and each keeps a place for it.
+    Box::pin(serve_with_hyper(Rewound::new(read, stream), call, stop)).await;
+}
+
+/// Serves the requests of one connection with hyper.
+async fn serve_with_hyper<S, H>(stream: S, call: Call<H>, stop: watch::Receiver<bool>)
 where
     H: HttpService,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -215,7 +222,8 @@ impl<H: HttpService> hyper::service::Service<Request<Incoming>> for Connection<H
         let misframed = self.watch.asked(request.version());
         let visit =
             PeerInfo { peer: Arc::clone(&self.peer), misframed, watch: Some(Arc::clone(&self.watch)) };
-        self.service.call(request, visit)
+        let (head, body) = request.into_parts();
+        self.service.answer(Arc::new(head.into()), body.into(), visit)
     }
 }
 

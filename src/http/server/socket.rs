@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::http::server::HttpService;
-use crate::http::server::listener::{Call, report, serve_connection, wait_for_stop};
+use crate::http::server::call::Call;
+use crate::http::server::listener::{report, serve_connection, wait_for_stop};
 use crate::http::server::peer::Peer;
 use crate::http::server::state::{ConnectionState, Timeouts};
 use crate::process::Holder;

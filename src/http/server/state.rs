@@ -79,9 +79,12 @@ impl State {
 /// Part of a request that the bytes read so far end in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum Reading {
+pub(super) enum Reading {
+    /// The end of a request, or nothing has been read.
     Nothing,
+    /// A head, or what may become one.
     Head,
+    /// A body.
     Body,
 }
 
@@ -241,6 +244,17 @@ impl ConnectionState {
         };
         self.enter(state);
         self.request_due.store(self.after(patience), Relaxed);
+    }
+
+    /// Notes what the bytes read so far end in, while a plain request is served or handed over.
+    pub(super) fn reads(&self, part: Reading) {
+        self.reading.store(part as u8, Relaxed);
+    }
+
+    /// Notes that hyper serves the connection from now on, and that the requests are counted anew.
+    pub(super) fn handed_over(&self) {
+        self.requests.store(0, Relaxed);
+        self.reads(Reading::Nothing);
     }
 
     /// Notes that bytes were read, which leave the framing as it is.

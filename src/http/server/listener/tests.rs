@@ -161,6 +161,81 @@ async fn a_connection_serves_many_requests_cut_anywhere() {
 }
 
 #[tokio::test]
+async fn plain_and_other_requests_are_answered_in_their_order_however_they_are_cut() {
+    let post = |more: &str, body: &str| {
+        let length = body.len();
+        format!("POST /echo HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: {length}\r\n\r\n{body}")
+    };
+    let chunked =
+        "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nsix\r\n0\r\n\r\n";
+    let [long, longer] = [5_000, 70_000].map(|length| "x".repeat(length));
+    let requests = [
+        (post("", "one"), "one"),
+        (post("", "second"), "second"),
+        (OK.to_owned(), "ok"),
+        (post("X-Other: 1\r\n", ""), ""),
+        (post("", &long), &long),
+        (post("Connection: keep-alive\r\n", "five"), "five"),
+        (chunked.to_owned(), "six"),
+        (post("", &longer), &longer),
+        (OK.to_owned(), "ok"),
+    ];
+    let all: String = requests.iter().map(|(request, _)| request.as_str()).collect();
+    let whole = all.len();
+    let server = start(bounds()).await;
+    for piece in [1_usize, 7, 64, 1_000, 4_096, 30_000, whole] {
+        let stream = server.connect().await;
+        let (mut reading, mut writing) = stream.into_split();
+        let sent = all.clone();
+        let sending = tokio::spawn(async move {
+            // One byte at a time for the first requests only: the kernel joins most of them anyway.
+            for part in sent.as_bytes().chunks(piece) {
+                writing.write_all(part).await.expect("sent");
+                tokio::task::yield_now().await;
+            }
+            writing
+        });
+        let mut read = Vec::new();
+        for (number, (_, expected)) in requests.iter().enumerate() {
+            let answer = timeout(TEST_TIMEOUT, next_answer(&mut reading, &mut read)).await.expect("in time");
+            assert!(answer == *expected, "answer {number} in pieces of {piece}: {} bytes", answer.len());
+        }
+        drop(sending.await.expect("no panic"));
+    }
+}
+
+/// Reads the body of the next answer.
+async fn next_answer(stream: &mut (impl tokio::io::AsyncRead + Unpin), read: &mut Vec<u8>) -> String {
+    loop {
+        let text = String::from_utf8_lossy(read).into_owned();
+        if let Some((head, rest)) = text.split_once("\r\n\r\n") {
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+            let length: usize = length.expect("a length").parse().expect("a number");
+            if rest.len() >= length {
+                let body = rest[..length].to_owned();
+                read.drain(..head.len() + 4 + length);
+                return body;
+            }
+        }
+        let mut piece = [0; 16 * 1024];
+        let count = stream.read(&mut piece).await.expect("readable");
+        assert!(count > 0, "closed after {text:?}");
+        read.extend_from_slice(&piece[..count]);
+    }
+}
+
+#[tokio::test]
+async fn a_plain_request_that_closes_is_answered_and_closed() {
+    let server = start(bounds()).await;
+    let mut stream = server.connect().await;
+    assert!(exchange(&mut stream, OK).await.ends_with("ok"));
+    let text = exchange(&mut stream, &OK.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await;
+    assert!(text.contains("connection: close\r\n") && text.ends_with("ok"), "{text}");
+    assert_eq!(closed(&mut stream).await, 0);
+}
+
+#[tokio::test]
 async fn length_with_encoding_and_two_lengths_are_answered_400_and_closed() {
     let server = start(bounds()).await;
     for extra in [
