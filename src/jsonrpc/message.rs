@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::scan::members;
+use super::scan::{is_plain, members};
 use crate::text::json_text;
 
 /// A JSON-RPC error object.
@@ -279,7 +279,7 @@ pub fn push_error(out: &mut BytesMut, id: &[u8], code: i32, message: &str) {
 
 /// Appends a string as JSON to a buffer in memory, which cannot fail.
 pub fn push_string(mut out: impl Write, text: &str) {
-    match text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+    match is_plain(text) {
         true => drop(
             out.write_all(b"\"")
                 .and_then(|()| out.write_all(text.as_bytes()))

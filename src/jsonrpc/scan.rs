@@ -291,6 +291,13 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Reports whether a text stands in a JSON string as it is.
+pub(super) fn is_plain(text: &str) -> bool {
+    let (words, rest) = text.as_bytes().as_chunks();
+    words.iter().all(|word| special_bytes(u64::from_le_bytes(*word)) == 0)
+        && rest.iter().all(|byte| *byte >= b' ' && !matches!(byte, b'"' | b'\\'))
+}
+
 /// Marks the bytes of a word that end a run of plain characters: quotes, backslashes, controls. The lowest mark is right;
 /// those above it may be too many, as a difference borrows from the next byte.
 fn special_bytes(word: u64) -> u64 {
@@ -361,6 +368,20 @@ mod tests {
         assert!(members("{\"x\":1,\"x\":2}", ["a"]).is_some(), "nobody asks for it");
         let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
         assert!(members(&nested(127), ["a"]).is_some() && members(&nested(200), ["a"]).is_none());
+    }
+
+    #[test]
+    fn a_text_is_plain_if_nothing_in_it_is_escaped() {
+        for text in ["", "a", "a name of some length", "äöü und mehr davon", "\u{7f}"] {
+            assert!(is_plain(text), "{text:?}");
+            for (at, _) in text.char_indices() {
+                for special in ['"', '\\', '\0', '\n', '\u{1f}'] {
+                    let mut other = text.to_owned();
+                    other.insert(at, special);
+                    assert!(!is_plain(&other), "{other:?}");
+                }
+            }
+        }
     }
 
     fn json() -> impl Strategy<Value = String> {

@@ -44,6 +44,7 @@ pub(super) fn plain_head(bytes: &[u8]) -> Option<PlainHead> {
         "PUT" => Method::PUT,
         "PATCH" => Method::PATCH,
         "DELETE" => Method::DELETE,
+        "OPTIONS" => Method::OPTIONS,
         _ => return None,
     };
     if parsed.version != Some(1) {
