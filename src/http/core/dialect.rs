@@ -14,7 +14,7 @@ use super::context::RequestContext;
 use super::rejection::EdgeRejection;
 use super::routes::{Route, Routes};
 use super::shared::Shared;
-use crate::gateway::Error;
+use crate::gateway::{Error, Principal};
 use crate::http::settings::Settings;
 
 /// Answer that is being made.
@@ -40,6 +40,12 @@ pub(in crate::http) trait Dialect: Send + Sync {
     /// router has for these routes.
     fn fast_paths(&self) -> &'static [FastPath] {
         &[]
+    }
+
+    /// Makes of a request that stands for one to another dialect that one, and returns who asks; an answer refuses it. `None`,
+    /// as nearly always, if it stands for itself. The edge asks before everything else.
+    fn stands_for(&self, _: &Shared, _: &mut Request<RequestBody>) -> Option<Result<Principal, Response>> {
+        None
     }
 
     /// Answers a request whose path has no route, without asking for a key.

@@ -119,8 +119,14 @@ impl Guard {
     /// end and is recorded; any other request is given up.
     pub fn call(&self, request: Request<impl Into<RequestBody>>, visit: PeerInfo) -> ResponseFuture {
         let mut request = request.map(Into::into);
+        let fast = self.fast_path(request.method(), request.uri().path());
+        let signed_in = match (&fast, &self.fast) {
+            (None, Some((shared, _))) => {
+                self.dialects.of(request.uri().path()).stands_for(shared, &mut request).transpose()
+            }
+            _ => Ok(None),
+        };
         let path = request.uri().path();
-        let fast = self.fast_path(request.method(), path);
         let dialect = fast.map_or_else(|| self.dialects.of(path), |(_, (_, dialect))| dialect);
         let is_act = fast.is_none()
             && Effect::of_method(request.method()) == Effect::Acts
@@ -151,6 +157,13 @@ impl Guard {
                 return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
             }
         };
+        let signed_in = match signed_in {
+            Ok(signed_in) => signed_in.map(Box::new),
+            Err(refused) => {
+                about.context = Some(RequestContext::new(visit.peer, false));
+                return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
+            }
+        };
         if checked.has_origin {
             about.cross_origin = CrossOrigin::of(request.method(), request.headers());
         }
@@ -159,7 +172,7 @@ impl Guard {
             && checked.loopback
             && !carries_credential(request.headers())
             && !speaks_for_another(request.headers());
-        let context = RequestContext::new(visit.peer, claims_nearness);
+        let context = RequestContext::by_dashboard(visit.peer, claims_nearness, signed_in);
         about.context = Some(context.clone());
         if let Some((shared, (fast, _))) = fast {
             let step = match caught(|| (fast.handler)(shared.clone(), context, request)) {
