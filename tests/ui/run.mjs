@@ -245,6 +245,8 @@ const checks = {
       await page.locator('.answer pre').first().waitFor();
       need(await page.locator('.answer img, .answer iframe, .answer script, .answer svg').count() === 0, `markup of say_${n}`);
     }
+    // A daemon that keeps no single calls has no such route, which the browser itself says on the console.
+    if ((await fetch(`${at}/v1/activity`, { headers: { Authorization: `Bearer ${key}` } })).status === 404) expected.push('404');
     for (const name of ['activity', 'usage', 'audit', 'api']) { await go(page, `#/${name}`); await page.locator('h1').waitFor(); }
     need(await page.evaluate(() => window.owned) === undefined, `a server's script ran: ${await page.evaluate(() => window.owned)}`);
     need(await page.evaluate(() => document.querySelectorAll('base, main iframe, main script, main style').length) === 0, 'a server put an element into the page');
@@ -270,7 +272,8 @@ const checks = {
   async 'it works by keyboard'() {
     await go(page, '#/servers');
     await row(page, 'memory').waitFor();
-    await page.evaluate(() => document.activeElement?.blur());
+    await page.reload();
+    await row(page, 'memory').waitFor();
     await page.keyboard.press('Tab');
     need(await page.evaluate(() => document.activeElement.textContent) === 'To the content', 'no way past the menu');
     await page.getByRole('button', { name: 'Add a server' }).focus();
@@ -306,6 +309,7 @@ const checks = {
   async 'axe-core finds nothing, in light and dark, and nothing is wider than a phone'() {
     const axe = readFileSync(`${HERE}/node_modules/axe-core/axe.min.js`, 'utf8');
     const found = [];
+    if ((await fetch(`${at}/v1/activity`, { headers: { Authorization: `Bearer ${key}` } })).status === 404) expected.push('404');
     for (const dark of short ? [false] : [false, true]) {
       for (const width of short ? [1280] : [1280, 400]) {
         const other = await newPage(at, { dark, width });
@@ -336,6 +340,7 @@ const checks = {
         await other.context().close();
       }
     }
+    expected = [];
     need(!found.length, `\n  ${found.join('\n  ')}`);
   },
   async 'the daemon ends, the page says how old it is'() {

@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use super::door::{self, Refusal};
 use super::rows::{Told, now_text};
 use crate::clock;
-use crate::gateway::{LogEnd, LogFollower, LogLine, LogNews, while_accepted};
+use crate::gateway::{Error, LogEnd, LogFollower, LogLine, LogNews, RegistryError, while_accepted};
 use crate::http::core::events;
 use crate::http::core::plain::error;
 use crate::http::core::query;
@@ -64,6 +64,9 @@ pub(super) async fn stream(State(shared): State<Shared>, request: Request) -> Re
     let log = match given("log").map(|server| shared.gateway.follow_logs(&principal, server, TAIL, after)) {
         None => None,
         Some(Ok(log)) => Some(log),
+        Some(Err(Error::Registry(refused @ RegistryError::ServerNotFound { .. }))) => {
+            return error(StatusCode::NOT_FOUND, &refused.to_string());
+        }
         Some(Err(refused)) => return error(StatusCode::FORBIDDEN, &refused.to_string()),
     };
     let permit = match shared.streams.open(principal.key_id().clone()) {

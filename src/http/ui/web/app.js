@@ -41,7 +41,7 @@ function SignIn() {
     <${Problem} error=${error} />
     <p class="or"><span>or</span></p>
     <button onClick=${() => enter('')} disabled=${busy}>Sign in as this machine's operator</button>
-    <p class="dim small">Without a key only the user whom the daemon runs as comes in, on the same machine and directly. The owner's key is in <code>owner.key</code> in the data directory. A viewer's key sees and changes nothing.</p>
+    <p class="dim small">Without a key only the user whom the daemon runs as comes in, on the same machine and directly. The owner's key is in <code>owner.key</code> in the data directory. A viewer's key looks on and changes nothing.</p>
   </main>`;
 }
 

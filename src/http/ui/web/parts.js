@@ -19,11 +19,12 @@ export function ago(ms) {
   if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
-export const bytes = (n) => (n === null || n === undefined ? '–' : n < 1e6 ? `${Math.round(n / 1e3)} kB` : n < 1e9 ? `${(n / 1e6).toFixed(n < 1e7 ? 1 : 0)} MB` : `${(n / 1e9).toFixed(2)} GB`);
+export const bytes = (n) => (n === null || n === undefined ? '–' : n < 1000 ? `${n} B` : n < 1e6 ? `${Math.round(n / 1e3)} kB` : n < 1e9 ? `${(n / 1e6).toFixed(n < 1e7 ? 1 : 0)} MB` : `${(n / 1e9).toFixed(2)} GB`);
 export const ms = (n) => (n === null || n === undefined ? '–' : n < 1 ? '<1 ms' : n < 1000 ? `${Math.round(n)} ms` : `${(n / 1000).toFixed(1)} s`);
 export const count = (n) => (n === null || n === undefined ? '–' : Number(n).toLocaleString('en'));
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 export const local = (at) => (at ? new Date(at).toLocaleString([], { dateStyle: 'medium', timeStyle: 'medium' }) : '–');
+export const day = (at) => new Date(at).toLocaleDateString([], { dateStyle: 'medium', timeZone: 'UTC' });
 export const clock = (at) => new Date(at).toLocaleTimeString([], { hour12: false });
 
 export const STATES = {

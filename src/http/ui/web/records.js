@@ -1,6 +1,6 @@
 // What was called, how much, and who did what.
 import { useEffect, useState } from './hooks.mjs';
-import { Bars, Command, Loading, Problem, bytes, count, html, local, ms, seen } from './parts.js';
+import { Bars, Command, Loading, Problem, bytes, count, day, html, local, ms, seen } from './parts.js';
 import { ask, setQuery, to, useAsk, useRoute, useStore } from './net.js';
 
 const Select = ({ name, label, value, choices }) => html`<label class="inline">${label} <select value=${value} onChange=${(event) => setQuery({ [name]: event.target.value })}>${choices.map(([key, title]) => html`<option value=${key}>${title}</option>`)}</select></label>`;
@@ -12,7 +12,7 @@ export function Usage() {
   const period = query.period ?? 'month';
   const { data, error, reload } = useAsk(`/v1/usage?period=${period}`);
   const hours = useAsk(`/v1/usage/history?period=${period}&granularity=${period === 'month' ? 'day' : 'hour'}&per_page=100${query.server ? `&mcp_id=${encodeURIComponent(query.server)}` : ''}`);
-  const buckets = hours.data?.map((bucket) => ({ name: local(bucket.period_start), value: bucket.requests, bad: bucket.errors })).reverse() ?? [];
+  const buckets = hours.data?.map((bucket) => ({ name: period === 'month' ? day(bucket.period_start) : local(bucket.period_start), value: bucket.requests, bad: bucket.errors })).reverse() ?? [];
   const names = [...servers.values()].map((row) => row.name).sort();
   const parts = [['by_mcp', 'By server', (entry) => entry.name ?? entry.mcp_id, true], ['by_tool', 'By tool', (entry) => entry.tool, true], ['by_api_key', 'By key', (entry) => entry.name ?? entry.key_id, false]];
   return html`<div class="title"><h1>Usage</h1></div>

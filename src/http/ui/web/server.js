@@ -45,7 +45,7 @@ function Overview({ row, detail }) {
   const edit = how?.update;
   return html`<div class="columns">
     <section class=${row.cause ? 'card wide' : 'card wide plain'}>
-      ${row.cause ? html`<h2>Why it is ${row.state}</h2><p class="cause big">${seen(row.cause)}</p>` : html`<h2>State</h2><p>${row.state} <${Since} at=${row.since} prefix="for " />.</p>`}
+      ${row.cause ? html`<h2>${row.state === 'ready' ? 'What is wrong' : 'Why it does not serve'}</h2><p class="cause big">${seen(row.cause)}</p>` : html`<h2>State</h2><p>${row.state} <${Since} at=${row.since} prefix="for " />.</p>`}
       ${how && html`<p class="dim">${how.failures > 0 ? `${plural(how.failures, 'failure')} in a row. ` : ''}${how.last_exit && seen(how.last_exit) !== seen(row.cause) ? `Last end: ${seen(how.last_exit)}. ` : ''}${how.next_start_at ? html`The ${row.crash_loop ? 'back-off is long by now' : 'back-off grows with each failure'}: <${Countdown} to=${how.next_start_at} />.` : ''}</p>`}
       ${how?.first_stderr?.length > 0 && html`<h3>First lines on stderr</h3><pre class="stderr" tabindex="0">${how.first_stderr.map(seen).join('\n')}</pre>`}
       ${row.cause && how?.last_stderr?.length > 0 && html`<h3>Last lines on stderr</h3><pre class="stderr" tabindex="0">${how.last_stderr.map(seen).join('\n')}</pre>`}

@@ -55,7 +55,7 @@ export function Servers() {
 }
 
 function Row({ row }) {
-  return html`<tr class=${kindOf(row)}>
+  return html`<tr>
     <th scope="row" class="name"><a href=${to('server', row.name)}>${seen(row.name)}</a><div class="dim small">${row.transport === 'stdio' ? '' : `${row.transport} · `}${plural(row.tools, 'tool')}${row.unapproved ? html` · <span class="warn">${row.unapproved} not approved</span>` : ''}</div></th>
     <td class="state"><div class="why"><${State} state=${row.state} phase=${row.phase} loop=${row.crash_loop} />
       ${row.next_start_at && html` <${Countdown} to=${row.next_start_at} />`}
