@@ -32,7 +32,7 @@ pub(in crate::http) struct RequestContext {
     pub(in crate::http) claims_nearness: bool,
     /// Caller and rate, set once the caller is known.
     known: OnceLock<Known>,
-    /// Who is signed in, where the request came by the dashboard: it stands in for a credential.
+    /// Principal that is signed in, where the request came by the dashboard: it stands in for a credential.
     signed_in: Option<Box<Principal>>,
     /// Outcome of verifying the access token of the request, once there is one.
     token: OnceLock<Box<Result<Principal, AuthError>>>,

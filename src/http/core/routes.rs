@@ -29,7 +29,7 @@ pub enum Access {
     Metrics,
     /// As `api.auth` says the daemon's own user, or the holder of any valid key.
     SignIn,
-    /// Who is signed in to the dashboard, by its cookie and its page's token; no key opens it.
+    /// A browser that is signed in to the dashboard, by its cookie and its page's token; no key opens it.
     SignedIn,
 }
 

@@ -78,7 +78,7 @@ pub(super) async fn stream(State(shared): State<Shared>, request: Request) -> Re
     super::files::harden(events::answer(Waiting(waiting)))
 }
 
-/// What feeds a stream.
+/// The parts that feed a stream.
 struct Feed {
     shared: Shared,
     signed_in: SignedIn,

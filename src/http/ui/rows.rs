@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::windows::{Rates, Sums, Window};
+use super::windows::{Counts, Rates, Window};
 use crate::gateway::{BreakerState, CRASH_LOOP, ServerLoad, ServerLoads, ServerView, on_the_wall};
 use crate::http::core::timestamp::{push_now, timestamp};
 
@@ -65,7 +65,7 @@ struct Change<'a> {
     gone: Vec<&'a str>,
 }
 
-/// What a page has been told so far.
+/// The rows that a page has been told so far.
 #[derive(Default)]
 pub(super) struct Told {
     has_begun: bool,
@@ -121,7 +121,7 @@ pub(super) fn now_text() -> String {
 fn row<'a>(server: &'a ServerView, load: Option<&ServerLoad>, window: &mut Window, now: Instant) -> Row<'a> {
     let (status, traffic) = (&*server.status, &server.traffic);
     let cpu_time = load.map_or(0.0, |load| load.usage.cpu_time.as_secs_f64());
-    let sums = Sums { calls: traffic.calls, errors: traffic.errors, cpu: cpu_time };
+    let sums = Counts { calls: traffic.calls, errors: traffic.errors, cpu: cpu_time };
     let rates: Rates = window.rates(now, sums);
     let percentiles = load.and_then(|load| window.percentiles(now, &load.durations));
     let pins = server.pins.sums();

@@ -10,23 +10,23 @@ const DURATIONS: (Duration, Duration) = (Duration::from_secs(60), Duration::from
 
 /// Numbers of one server at a moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Sums {
+pub(super) struct Counts {
     pub(super) calls: u64,
     pub(super) errors: u64,
     /// Processor seconds.
     pub(super) cpu: f64,
 }
 
-/// What those were lately.
+/// The latest readings.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    sums: VecDeque<(Instant, Sums)>,
+    sums: VecDeque<(Instant, Counts)>,
     durations: VecDeque<(Instant, Vec<(f64, u64)>)>,
 }
 
 impl Window {
     /// Adds a reading, and returns the rates a second over the last seconds.
-    pub(super) fn rates(&mut self, now: Instant, sums: Sums) -> Rates {
+    pub(super) fn rates(&mut self, now: Instant, sums: Counts) -> Rates {
         self.sums.push_back((now, sums));
         // One from before the window is kept: the rate is taken from it.
         while self.sums.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= RATE) {
@@ -104,7 +104,7 @@ mod tests {
     fn a_rate_is_of_the_last_seconds_and_ends_when_calls_do() {
         let (mut window, start) = (Window::default(), Instant::now());
         let at = |n: u64| start + Duration::from_secs(n);
-        let of = |calls| Sums { calls, ..Sums::default() };
+        let of = |calls| Counts { calls, ..Counts::default() };
         assert_eq!(window.rates(at(0), of(100)).calls, 0.0);
         assert_eq!(window.rates(at(1), of(110)).calls, 10.0);
         for n in 2..=20 {
