@@ -24,6 +24,9 @@ function shown(schema, root, depth = 0) {
   return (Array.isArray(schema.type) ? schema.type.join(' | ') : schema.type ?? 'any') + (schema.format ? ` (${schema.format})` : '');
 }
 
+/** Text of our own documents, in which backticks are code. */
+const prose = (text) => seen(text).split('`').map((part, n) => (n % 2 ? html`<code>${part}</code>` : part));
+
 export function Api() {
   const { query } = useRoute();
   const which = query.of ?? 'v1';
@@ -43,9 +46,9 @@ function Route({ path, method, of, root }) {
   const body = of.requestBody?.content?.['application/json']?.schema;
   const curl = `curl -s${method === 'get' ? '' : ` -X ${method.toUpperCase()}`} ${quote(outside() + path)} -H "Authorization: Bearer $MCPVISOR_KEY"${body ? ` -H 'Content-Type: application/json' -d '{}'` : ''}`;
   return html`<details class="route" onToggle=${(event) => setOpen(event.currentTarget.open)}><summary><span class=${`method ${method}`}>${method.toUpperCase()}</span> <code>${path}</code> <span class="dim">${seen(of.summary)}</span></summary>
-    ${open && html`<div class="route-body">${of.description && html`<p>${seen(of.description)}</p>`}
-      ${of.parameters?.length > 0 && html`<h3>Parameters</h3><dl class="params">${of.parameters.map((given) => { const one = given.$ref ? given.$ref.slice(2).split('/').reduce((at, part) => at?.[part], root) : given; return html`<div><dt><code>${seen(one?.name)}</code> <span class="dim small">${one?.in}, ${seen(shown(one?.schema, root))}</span></dt><dd>${seen(one?.description)}</dd></div>`; })}</dl>`}
+    ${open && html`<div class="route-body">${of.description && html`<p>${prose(of.description)}</p>`}
+      ${of.parameters?.length > 0 && html`<h3>Parameters</h3><dl class="params">${of.parameters.map((given) => { const one = given.$ref ? given.$ref.slice(2).split('/').reduce((at, part) => at?.[part], root) : given; return html`<div><dt><code>${seen(one?.name)}</code> <span class="dim small">${one?.in}, ${seen(shown(one?.schema, root))}</span></dt><dd>${prose(one?.description)}</dd></div>`; })}</dl>`}
       ${body && html`<h3>Body</h3><pre class="result" tabindex="0">${seen(JSON.stringify(shown(body, root), null, 2))}</pre>`}
-      <h3>Answers</h3><dl class="params">${Object.entries(of.responses ?? {}).map(([status, given]) => { const one = given.$ref ? given.$ref.slice(2).split('/').reduce((at, part) => at?.[part], root) : given; const schema = one?.content?.['application/json']?.schema; return html`<div><dt><code>${status}</code></dt><dd>${seen(one?.description)}${status < '300' && schema && html`<pre class="result" tabindex="0">${seen(JSON.stringify(shown(schema, root), null, 2))}</pre>`}</dd></div>`; })}</dl>
+      <h3>Answers</h3><dl class="params">${Object.entries(of.responses ?? {}).map(([status, given]) => { const one = given.$ref ? given.$ref.slice(2).split('/').reduce((at, part) => at?.[part], root) : given; const schema = one?.content?.['application/json']?.schema; return html`<div><dt><code>${status}</code></dt><dd>${prose(one?.description)}${status < '300' && schema && html`<pre class="result" tabindex="0">${seen(JSON.stringify(shown(schema, root), null, 2))}</pre>`}</dd></div>`; })}</dl>
       <${Copy} text=${curl} label="Copy as curl" /></div>`}</details>`;
 }

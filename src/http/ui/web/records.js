@@ -1,7 +1,7 @@
 // What was called, how much, and who did what.
-import { useEffect, useState } from './hooks.mjs';
+import { useEffect, useRef, useState } from './hooks.mjs';
 import { Bars, Command, Loading, Problem, bytes, count, day, html, local, ms, seen } from './parts.js';
-import { ask, setQuery, to, useAsk, useRoute, useStore } from './net.js';
+import { ask, setQuery, to, useAsk, useNow, useRoute, useStore } from './net.js';
 
 const Select = ({ name, label, value, choices }) => html`<label class="inline">${label} <select value=${value} onChange=${(event) => setQuery({ [name]: event.target.value })}>${choices.map(([key, title]) => html`<option value=${key}>${title}</option>`)}</select></label>`;
 const share = (part, whole) => (whole ? `${((part / whole) * 100).toFixed(part && part / whole < 0.1 ? 1 : 0)} %` : '–');
@@ -54,15 +54,17 @@ export function Activity() {
   const [open, setOpen] = useState(false);
   const { server = '', tool = '', key = '', outcome = '', span = '3600' } = query;
   const path = () => `/v1/activity?limit=100${Object.entries({ server, tool, key, outcome }).filter(([, value]) => value).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join('')}${span ? `&since=${new Date(Date.now() - span * 1000).toISOString().replace(/\.\d+/, '')}` : ''}`;
-  // One look each time that some server has another number of calls, and not while one reads on below.
-  const seenCalls = [...servers.values()].reduce((sum, row) => sum + row.calls, 0);
-  const older = open;
+  // Another look when some server has another number of calls, each few seconds at most, and not while one reads on below.
+  const sum = [...servers.values()].reduce((all, row) => all + row.calls, 0);
+  const due = Math.floor(useNow() / 3000);
+  const looked = useRef({ sum: -1, due });
+  if (follows && !open && looked.current.sum !== sum && looked.current.due !== due) looked.current = { sum, due };
+  const look = looked.current;
   useEffect(() => {
-    if (calls && (!follows || older)) return undefined;
     const abort = new AbortController();
     ask('GET', path(), undefined, abort.signal).then((told) => { setCalls(told.calls); setNext(told.next_cursor); setError(null); }).catch((refused) => { if (refused.name !== 'AbortError') setError(refused); });
     return () => abort.abort();
-  }, [server, tool, key, outcome, span, seenCalls, follows]);
+  }, [server, tool, key, outcome, span, look]);
   useEffect(() => { setOpen(false); }, [server, tool, key, outcome, span]);
   const more = () => ask('GET', `${path()}&cursor=${next}`).then((told) => { setOpen(true); setCalls([...calls, ...told.calls]); setNext(told.next_cursor); }).catch(setError);
   const names = [...servers.values()].map((row) => row.name).sort();
