@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway bench-remotes
+.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway bench-remotes
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -28,9 +28,10 @@ build: ## Build the release daemon: target/release/mcpvisor
 dist: ## Build the daemon as packages have it, slower to build and faster: target/dist/mcpvisor
 	cargo build --locked --profile dist --bin mcpvisor --bin mcp-server
 
-test: real-servers wild-short clients-short ## Install what the tests need, then run every test
+test: real-servers wild-short clients-short ui-install ## Install what the tests need, then run every test
 	cargo test --locked
 	$(try_clients) --short
+	$(try_ui) --short
 
 openapi: ## Write the OpenAPI documents anew, of what the code answers
 	UPDATE_OPENAPI=1 cargo test --locked --lib the_document_of_
@@ -77,6 +78,16 @@ authorization: ## A certified authorization server in front of a server with the
 
 clients-short: ## Install the three of them of which `make test` tries a minute
 	tests/clients/install.sh --short
+
+ui-install: ## Install what drives a browser over the dashboard
+	tests/ui/install.sh
+
+# As for the clients: the daemon is there after `cargo test`.
+try_ui = node tests/ui/run.mjs --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor
+
+ui: real-servers ui-install ## The dashboard in Debian's Chromium before real servers, with axe-core: ONLY=part of a check's name, PICTURES=folder for what was seen
+	cargo build --locked --bin mcpvisor
+	$(try_ui) $(if $(ONLY),--only "$(ONLY)") $(if $(PICTURES),--pictures $(abspath $(PICTURES)))
 
 browser: ## A browser through /mcp: Playwright's server drives Debian's Chromium for a client of each era
 	tests/browser/install.sh

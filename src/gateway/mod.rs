@@ -15,6 +15,7 @@ mod groups;
 mod isolation;
 mod keychange;
 mod keys;
+mod loads;
 mod logins;
 mod members;
 mod readiness;
@@ -42,6 +43,7 @@ use tokio::sync::watch;
 use self::catalog_persister::CatalogPersister;
 use self::defining::entry_of_file;
 use self::groups::CurrentGroups;
+use self::loads::Measured;
 use self::scraping::Scrape;
 use self::server_meter::ServerMeter;
 use self::stop::Stop;
@@ -64,6 +66,7 @@ pub use self::groups::{Group, Groups, Naming, SEARCH_TOOLS, Search};
 pub use self::isolation::ClientScope;
 pub use self::keychange::ChangeRequest;
 pub use self::keys::{CreateKeyError, KeyRequest, KeyView, MemberView, OrganizationView};
+pub use self::loads::{ServerLoad, ServerLoads};
 pub use self::logins::LOGIN_OWNER;
 pub use self::members::PlanView;
 pub use self::relay::{Announcements, Asked, ClientRequest, News, Relayed, ServerOffer, ToolFacts};
@@ -149,6 +152,7 @@ struct Inner {
     /// Count of all answers that wait to be read.
     unread: Unread,
     scrape: Scrape,
+    measured: Measured,
     groups: CurrentGroups,
     settings: GatewaySettings,
     stop: Stop,
@@ -221,6 +225,7 @@ impl Gateway {
             acts: Acts::default(),
             unread: Unread::default(),
             scrape: Scrape::default(),
+            measured: Measured::default(),
             groups,
             settings,
             stop: Stop::new(),

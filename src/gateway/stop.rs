@@ -77,7 +77,8 @@ impl Gateway {
         self.0.stop.reached(Stage::Drained).await;
     }
 
-    pub(super) fn is_stopping(&self) -> bool {
+    /// Reports whether the daemon is stopping.
+    pub fn is_stopping(&self) -> bool {
         self.0.stop.is_begun()
     }
 

@@ -15,6 +15,7 @@ mod oauth;
 mod plexmcp;
 mod server;
 mod settings;
+mod ui;
 
 use std::io;
 use std::net::SocketAddr;
@@ -175,7 +176,7 @@ pub fn service(settings: Settings, gateway: Gateway, queries: Agent, address: So
 
 /// The dialects of the front.
 const DIALECTS: Dialects = Dialects {
-    mounted: &[&plexmcp::PlexMcp, &mcp_cli::McpCli, &mcp::Mcp, &oauth::OAuth],
+    mounted: &[&plexmcp::PlexMcp, &mcp_cli::McpCli, &mcp::Mcp, &oauth::OAuth, &ui::Ui],
     fallback: &admin::Admin,
 };
 

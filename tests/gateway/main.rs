@@ -56,5 +56,6 @@ mod streams;
 mod supervising;
 mod tls;
 mod trees;
+mod ui;
 mod unlucky;
 mod wild;

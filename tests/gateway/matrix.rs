@@ -54,7 +54,9 @@ fn refusal(route: &Route, caller: &Caller) -> Option<u16> {
         Access::Metrics if caller.key.is_none() => return None,
         Access::Metrics if !caller.unlimited && caller.rank > 0 => return Some(403),
         Access::Metrics => 1,
-        Access::Viewer => 1,
+        // Only a cookie and its page's token open what is the page's.
+        Access::SignedIn => return Some(401),
+        Access::Viewer | Access::SignIn => 1,
         Access::Client if caller.key.is_none() => return None,
         Access::Member | Access::Client => 2,
         Access::Admin => 3,
@@ -102,6 +104,7 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
                 Some(refused) => assert_eq!(status, refused, "{what}"),
                 // Without a session, GET has no stream to answer with.
                 None if route.access == Access::Client && status == 405 => {}
+                None if route.path == "/ui/{file}" => assert_eq!(status, 404, "{what}"),
                 None if route.path.starts_with("/.well-known/") => assert_eq!(status, 200, "{what}"),
                 None => assert!(![401, 403, 405, 500].contains(&status), "{what}"),
             }

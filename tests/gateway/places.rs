@@ -35,15 +35,15 @@ fn check(place: &str, vouched_for: bool, accesses: &[Access], answers: &Value) {
     for (number, access) in accesses.iter().enumerate() {
         let (status, what) = (&answers[number][0], format!("{place}: {access:?} {}", answers[number]));
         match access {
-            Access::Viewer | Access::Member | Access::Admin | Access::Owner => {
+            Access::Viewer | Access::Member | Access::Admin | Access::Owner | Access::SignedIn => {
                 assert_eq!(status, 401, "{what}")
             }
-            Access::Operator | Access::Metrics | Access::Client if !vouched_for => {
+            Access::Operator | Access::Metrics | Access::Client | Access::SignIn if !vouched_for => {
                 assert_eq!(status, 401, "{what}")
             }
             // Without a session, GET has no stream to answer with.
             Access::Client if status == 405 => {}
-            Access::Public | Access::Operator | Access::Metrics | Access::Client => {
+            Access::Public | Access::Operator | Access::Metrics | Access::Client | Access::SignIn => {
                 assert!(![0, 401, 403, 405, 500].contains(&status.as_i64().unwrap()), "{what}");
             }
         }

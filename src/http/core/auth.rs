@@ -111,7 +111,10 @@ fn authenticate(
         return Ok(known);
     }
     let token = match credential(headers) {
-        Credential::None => return Err(AuthError::Missing),
+        Credential::None => {
+            let signed_in = context.signed_in().ok_or(AuthError::Missing)?;
+            return signed_in.again(clock::now()).map_err(AuthError::ended);
+        }
         Credential::Unusable => {
             return Err(AuthError::Refused { refused: CredentialError::Unknown, prefix: String::new() });
         }
@@ -215,6 +218,7 @@ pub(in crate::http) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Res
     let context = request_context(parts)?;
     let path = parts.uri.path();
     let keyless = match (shared.settings.api_auth, credential(&parts.headers)) {
+        (_, Credential::None) if context.signed_in().is_some() => None,
         (ApiAuth::Off, Credential::None) => Some(shared.gateway.anybody()),
         (ApiAuth::Off, _) if is_for_a_proxy(&parts.headers) => Some(shared.gateway.anybody()),
         (ApiAuth::Auto, Credential::None) => {
@@ -262,6 +266,24 @@ pub(in crate::http) async fn admit_client(
         true => Ok(principal),
         false => Err(AuthError::RoleTooLow),
     }
+}
+
+/// Admits somebody who signs in to the dashboard: with any valid key or access token, or without one as `api.auth` says.
+pub(in crate::http) async fn admit_to_sign_in(
+    shared: &Shared,
+    parts: &Parts,
+) -> Result<Principal, AuthError> {
+    let context = request_context(parts)?;
+    let path = parts.uri.path();
+    let keyless = match (shared.settings.api_auth, credential(&parts.headers)) {
+        (ApiAuth::Off, Credential::None) => shared.gateway.anybody(),
+        (ApiAuth::Auto, Credential::None) => {
+            prove_nearness(shared, context, path).await?;
+            shared.gateway.local_operator()
+        }
+        _ => return Ok(identify(shared, context, path, &parts.headers).await?.clone()),
+    };
+    Ok(context.told(keyless, None, SystemTime::UNIX_EPOCH).clone())
 }
 
 /// Takes a request of a caller from its rate limits, unless it is free, and has the answer tell what is left.

@@ -35,6 +35,8 @@ pub(in crate::http) struct RequestContext {
     head: Option<Arc<RequestHead>>,
     /// Caller and rate, set once the caller is known.
     known: OnceLock<Known>,
+    /// Principal that is signed in, where the request came by the dashboard: it stands in for a credential.
+    signed_in: Option<Box<Principal>>,
     /// Outcome of verifying the access token of the request, once there is one.
     token: OnceLock<Box<Result<Principal, AuthError>>>,
     /// Challenge of a refusal, which tells where access tokens come from.
@@ -58,10 +60,21 @@ impl RequestContext {
         claims_nearness: bool,
         head: Option<Arc<RequestHead>>,
     ) -> Arc<RequestContext> {
+        RequestContext::by_dashboard(peer, claims_nearness, head, None)
+    }
+
+    /// Creates the state of a request that may have come by the dashboard, of whoever is signed in there.
+    pub(in crate::http) fn by_dashboard(
+        peer: Arc<Peer>,
+        claims_nearness: bool,
+        head: Option<Arc<RequestHead>>,
+        signed_in: Option<Box<Principal>>,
+    ) -> Arc<RequestContext> {
         Arc::new(RequestContext {
             peer,
             claims_nearness,
             head,
+            signed_in,
             known: OnceLock::new(),
             token: OnceLock::new(),
             challenge: OnceLock::new(),
@@ -91,6 +104,11 @@ impl RequestContext {
             (reading, retry_seconds(full_at))
         });
         &self.known.get_or_init(|| Known { caller, rate }).caller
+    }
+
+    /// Returns who is signed in, where the request came by the dashboard.
+    pub(super) fn signed_in(&self) -> Option<&Principal> {
+        self.signed_in.as_deref()
     }
 
     /// Returns the outcome of verifying the access token; `None` if nobody has.

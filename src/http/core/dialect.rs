@@ -14,7 +14,7 @@ use super::head::RequestHead;
 use super::rejection::EdgeRejection;
 use super::routes::{Route, Routes};
 use super::shared::Shared;
-use crate::gateway::Error;
+use crate::gateway::{Error, Principal};
 use crate::http::server::request_body::RequestBody;
 use crate::http::settings::Settings;
 
@@ -41,6 +41,12 @@ pub(in crate::http) trait Dialect: Send + Sync {
     /// router has for these routes.
     fn fast_paths(&self) -> &'static [FastPath] {
         &[]
+    }
+
+    /// Returns the head of the request to another dialect that a request with this head stands for, and who asks; an answer
+    /// refuses it. `None`, as nearly always, if it stands for itself. The edge asks before everything else.
+    fn stands_for(&self, _: &Shared, _: &RequestHead) -> Option<Result<(RequestHead, Principal), Response>> {
+        None
     }
 
     /// Answers a request whose path has no route, without asking for a key.

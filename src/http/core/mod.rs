@@ -16,6 +16,7 @@ pub(in crate::http) mod rejection;
 pub(in crate::http) mod response_meta;
 pub(in crate::http) mod routes;
 pub(in crate::http) mod shared;
+pub(in crate::http) mod sign_in;
 pub(in crate::http) mod streams;
 pub(in crate::http) mod timestamp;
 pub(in crate::http) mod trace;

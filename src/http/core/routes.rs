@@ -27,6 +27,10 @@ pub enum Access {
     Client,
     /// The daemon's own user, or the holder of a key that may use all servers.
     Metrics,
+    /// As `api.auth` says the daemon's own user, or the holder of any valid key.
+    SignIn,
+    /// A browser that is signed in to the dashboard, by its cookie and its page's token; no key opens it.
+    SignedIn,
 }
 
 /// Effect of a request to a route, which decides how it ends when its caller leaves.

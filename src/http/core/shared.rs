@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
 
 use super::body::{self, BodyError};
+use super::sign_in::SignIns;
 use super::streams::{StreamNames, Streams};
 use crate::gateway::{Attempts, Gateway};
 use crate::http::settings::Settings;
@@ -36,6 +37,8 @@ pub(in crate::http) struct AppState {
     pub(in crate::http) tokens: Option<TokenVerifier>,
     /// Counts of the open streams.
     pub(in crate::http) streams: Arc<Streams>,
+    /// Everybody who is signed in to the dashboard.
+    pub(in crate::http) sign_ins: SignIns,
     /// What the one dialect that keeps something between requests keeps; made when it is first asked for.
     kept: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Counter of recent bad credentials, by address.
@@ -46,9 +49,9 @@ impl Shared {
     /// Creates the state, with no stream open and no bad credential counted.
     pub(in crate::http) fn new(gateway: Gateway, queries: Agent, settings: Settings) -> Shared {
         let streams = Arc::new(Streams::new(settings.stream_limits(), STREAMS));
-        let (kept, attempts) = (OnceLock::new(), Mutex::default());
+        let (kept, attempts, sign_ins) = (OnceLock::new(), Mutex::default(), SignIns::default());
         let tokens = settings.oidc.clone().map(TokenVerifier::new);
-        Shared(Arc::new(AppState { gateway, queries, settings, tokens, streams, kept, attempts }))
+        Shared(Arc::new(AppState { gateway, queries, settings, tokens, streams, sign_ins, kept, attempts }))
     }
 
     /// Returns what a dialect keeps between requests. There is room for that of one dialect.

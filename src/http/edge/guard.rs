@@ -121,11 +121,25 @@ impl Guard {
 
     /// Answers a request. The future never fails and never panics. When it is dropped, an act goes on to its
     /// end and is recorded; any other request is given up.
-    fn answer(&self, head: Arc<RequestHead>, body: RequestBody, visit: PeerInfo) -> ResponseFuture {
-        let (path, known) = (head.uri.path(), head.judged.get());
-        let fast = known.map_or_else(|| self.fast_path(&head.method, path), |known| known.fast);
+    fn answer(&self, mut head: Arc<RequestHead>, body: RequestBody, visit: PeerInfo) -> ResponseFuture {
+        let fast = match head.judged.get() {
+            Some(known) => known.fast,
+            None => self.fast_path(&head.method, head.uri.path()),
+        };
         let fast =
             self.fast.as_ref().zip(fast).map(|((shared, paths), number)| (shared, number, paths[number]));
+        let (mut signed_in, mut refused) = (None, None);
+        if let (None, Some((shared, _))) = (fast, &self.fast) {
+            match self.dialects.of(head.uri.path()).stands_for(shared, &head) {
+                Some(Ok((other, principal))) => {
+                    head = Arc::new(other);
+                    signed_in = Some(Box::new(principal));
+                }
+                Some(Err(refusal)) => refused = Some(refusal),
+                None => {}
+            }
+        }
+        let (path, known) = (head.uri.path(), head.judged.get());
         let dialect = fast.map_or_else(|| self.dialects.of(path), |(_, _, (_, dialect))| dialect);
         let is_act = fast.is_none()
             && Effect::of_method(&head.method) == Effect::Acts
@@ -176,10 +190,15 @@ impl Guard {
                 }
             },
         };
+        if let Some(refused) = refused {
+            about.context = Some(RequestContext::new(visit.peer, false, None));
+            return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
+        }
         if judged.has_origin {
             about.cross_origin = CrossOrigin::of(&head.method, &head.headers);
         }
-        let context = RequestContext::new(visit.peer, judged.claims_nearness, Some(Arc::clone(&head)));
+        let kept = Some(Arc::clone(&head));
+        let context = RequestContext::by_dashboard(visit.peer, judged.claims_nearness, kept, signed_in);
         about.context = Some(context.clone());
         if let Some((shared, _, (fast, _))) = fast {
             let step = match caught(|| (fast.handler)(shared.clone(), context, head, body)) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use prometheus::core::Metric;
 use prometheus::{Gauge, IntCounter, IntGauge};
 
 use super::snapshot::Snapshot;
@@ -101,6 +102,15 @@ impl ServerMetrics {
             Ok(counter) => counter.inc(),
             Err(error) => tracing::error!(%error, "a call was not counted"),
         }
+    }
+
+    /// Returns the number of calls that took no longer than so many seconds, by the bounds of the histogram, rising.
+    pub fn durations(&self) -> Vec<(f64, u64)> {
+        let read = self.inner.duration.metric();
+        let histogram = read.get_histogram();
+        let buckets = histogram.get_bucket().iter();
+        let bounded = buckets.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
+        bounded.chain([(f64::INFINITY, histogram.get_sample_count())]).collect()
     }
 
     /// Sets the gauges to the server's current state.

@@ -1,0 +1,168 @@
+//! The servers as the page's table has them, each sent again only when it reads otherwise.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::windows::{Counts, Rates, Window};
+use crate::gateway::{BreakerState, CRASH_LOOP, ServerLoad, ServerLoads, ServerView, on_the_wall};
+use crate::http::core::timestamp::{push_now, timestamp};
+
+/// One server.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    name: &'a str,
+    transport: &'static str,
+    description: Option<&'a str>,
+    is_active: bool,
+    state: &'static str,
+    phase: Option<&'static str>,
+    since: String,
+    cause: Option<String>,
+    cause_code: Option<&'static str>,
+    restarts: u64,
+    failures: u32,
+    crash_loop: bool,
+    next_start_at: Option<String>,
+    tools: usize,
+    unapproved: usize,
+    calls: u64,
+    errors: u64,
+    calls_per_second: f64,
+    errors_per_second: f64,
+    p50_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    in_flight: usize,
+    queued: usize,
+    breaker: &'static str,
+    breaker_until: Option<String>,
+    /// `null` while it is not known.
+    rss_bytes: Option<u64>,
+    cpu: Option<f64>,
+    processes: Option<usize>,
+    update: Option<UpdateOf>,
+}
+
+/// A changed definition on its way, beside the one that serves.
+#[derive(Serialize)]
+struct UpdateOf {
+    state: &'static str,
+    cause: Option<String>,
+    next_start_at: Option<String>,
+}
+
+/// Event of the stream: what has changed.
+#[derive(Serialize)]
+struct Change<'a> {
+    /// `true` if these rows are all that there are.
+    all: bool,
+    at: String,
+    rows: Vec<&'a RawValue>,
+    gone: Vec<&'a str>,
+}
+
+/// The rows that a page has been told so far.
+#[derive(Default)]
+pub(super) struct Told {
+    has_begun: bool,
+    rows: HashMap<Arc<str>, (Box<RawValue>, Window)>,
+}
+
+impl Told {
+    /// Returns what has changed, as the data of an event; `None` if nothing has.
+    pub(super) fn change(
+        &mut self,
+        servers: &[ServerView],
+        loads: Option<&ServerLoads>,
+        now: Instant,
+    ) -> Option<String> {
+        let all = !std::mem::replace(&mut self.has_begun, true);
+        let mut changed: Vec<&Arc<str>> = Vec::new();
+        for server in servers {
+            let mut window = self.rows.remove(&server.id);
+            let before = window.as_ref().map(|(row, _)| row.get().to_owned());
+            let load = loads.and_then(|loads| loads.of.get(&server.id));
+            let mut of = window.take().map(|(_, window)| window).unwrap_or_default();
+            let row = row(server, load, &mut of, now);
+            let Ok(row) = serde_json::value::to_raw_value(&row) else { continue };
+            if before.as_deref() != Some(row.get()) {
+                changed.push(&server.id);
+            }
+            self.rows.insert(server.id.clone(), (row, of));
+        }
+        let gone: Vec<Arc<str>> = match self.rows.len() > servers.len() {
+            true => {
+                let is_gone = |id: &&Arc<str>| !servers.iter().any(|server| server.id == **id);
+                self.rows.keys().filter(is_gone).cloned().collect()
+            }
+            false => Vec::new(),
+        };
+        gone.iter().for_each(|id| drop(self.rows.remove(id)));
+        if !all && changed.is_empty() && gone.is_empty() {
+            return None;
+        }
+        let rows = changed.into_iter().filter_map(|id| self.rows.get(id)).map(|(row, _)| &**row).collect();
+        let gone = gone.iter().map(|id| &**id).collect();
+        serde_json::to_string(&Change { all, at: now_text(), rows, gone }).ok()
+    }
+}
+
+/// Returns the time as text.
+pub(super) fn now_text() -> String {
+    let mut text = Vec::new();
+    push_now(&mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+fn row<'a>(server: &'a ServerView, load: Option<&ServerLoad>, window: &mut Window, now: Instant) -> Row<'a> {
+    let (status, traffic) = (&*server.status, &server.traffic);
+    let cpu_time = load.map_or(0.0, |load| load.usage.cpu_time.as_secs_f64());
+    let sums = Counts { calls: traffic.calls, errors: traffic.errors, cpu: cpu_time };
+    let rates: Rates = window.rates(now, sums);
+    let percentiles = load.and_then(|load| window.percentiles(now, &load.durations));
+    let pins = server.pins.sums();
+    Row {
+        id: &server.id,
+        name: &server.name,
+        transport: server.definition.transport().name(),
+        description: server.definition.description(),
+        is_active: server.definition.is_active(),
+        state: status.state.name(),
+        phase: status.phase(),
+        since: timestamp(status.since),
+        cause: status.cause().or_else(|| server.definition.idle_reason().map(str::to_owned)),
+        cause_code: status.cause_code(),
+        restarts: status.restarts,
+        failures: status.failures,
+        crash_loop: status.failures >= CRASH_LOOP,
+        next_start_at: status.state.next_start().map(timestamp),
+        tools: server.catalog.tools().len(),
+        unapproved: pins.changed + pins.new,
+        calls: traffic.calls,
+        errors: traffic.errors,
+        calls_per_second: rates.calls,
+        errors_per_second: rates.errors,
+        p50_ms: percentiles.map(|(median, _)| median),
+        p99_ms: percentiles.map(|(_, slow)| slow),
+        in_flight: server.in_flight,
+        queued: server.queued,
+        breaker: server.breaker.name(),
+        breaker_until: match server.breaker {
+            BreakerState::Open { until } => Some(timestamp(on_the_wall(until))),
+            BreakerState::Closed | BreakerState::HalfOpen => None,
+        },
+        // In steps that an eye tells apart, so that a server at rest is not sent again for a page of memory.
+        rss_bytes: load.map(|load| load.usage.rss_bytes >> 17 << 17),
+        cpu: load.map(|_| (rates.cpu * 100.0).round() / 100.0),
+        processes: load.map(|load| load.usage.processes),
+        update: status.update.as_ref().map(|update| UpdateOf {
+            state: update.state.name(),
+            cause: update.state.cause().map(ToString::to_string),
+            next_start_at: update.state.next_start().map(timestamp),
+        }),
+    }
+}

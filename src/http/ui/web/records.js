@@ -1,0 +1,80 @@
+// What was called, how much, and who did what.
+import { useEffect, useRef, useState } from './hooks.mjs';
+import { Bars, Command, Loading, Problem, bytes, count, day, html, local, ms, seen } from './parts.js';
+import { ask, setQuery, to, useAsk, useNow, useRoute, useStore } from './net.js';
+
+const Select = ({ name, label, value, choices }) => html`<label class="inline">${label} <select value=${value} onChange=${(event) => setQuery({ [name]: event.target.value })}>${choices.map(([key, title]) => html`<option value=${key}>${title}</option>`)}</select></label>`;
+const share = (part, whole) => (whole ? `${((part / whole) * 100).toFixed(part && part / whole < 0.1 ? 1 : 0)} %` : '–');
+
+export function Usage() {
+  const { query } = useRoute();
+  const { servers } = useStore();
+  const period = query.period ?? 'month';
+  const { data, error, reload } = useAsk(`/v1/usage?period=${period}`);
+  const hours = useAsk(`/v1/usage/history?period=${period}&granularity=${period === 'month' ? 'day' : 'hour'}&per_page=100${query.server ? `&mcp_id=${encodeURIComponent(query.server)}` : ''}`);
+  const buckets = hours.data?.map((bucket) => ({ name: period === 'month' ? day(bucket.period_start) : local(bucket.period_start), value: bucket.requests, bad: bucket.errors })).reverse() ?? [];
+  const names = [...servers.values()].map((row) => row.name).sort();
+  const parts = [['by_mcp', 'By server', (entry) => entry.name ?? entry.mcp_id, true], ['by_tool', 'By tool', (entry) => entry.tool, true], ['by_api_key', 'By key', (entry) => entry.name ?? entry.key_id, false]];
+  return html`<div class="title"><h1>Usage</h1></div>
+    <div class="bar"><${Select} name="period" label="Of" value=${period} choices=${[['day', 'today (UTC)'], ['week', 'this week'], ['month', 'this month']]} /><${Select} name="server" label="Chart of" value=${query.server ?? ''} choices=${[['', 'all servers'], ...names.map((name) => [name, seen(name)])]} /><button class="quiet" onClick=${() => { reload(); hours.reload(); }}>Count again</button></div>
+    <${Problem} error=${error ?? hours.error} retry=${reload} />
+    ${!data && !error && html`<${Loading} />`}
+    ${buckets.length > 0 && html`<section class="card wide"><${Bars} buckets=${buckets} label="Calls" /></section>`}
+    ${data && html`<section class="card wide"><dl class="facts"><div><dt>Calls</dt><dd>${count(data.requests.total)}${data.requests.limit ? ` of ${count(data.requests.limit)}` : ''}</dd></div><div><dt>Failed</dt><dd>${count(data.by_status.error)} (${share(data.by_status.error, data.requests.total)})</dd></div><div><dt>Mean duration</dt><dd>${ms(data.avg_latency_ms)}</dd></div><div><dt>Arguments / results</dt><dd>${bytes(data.bytes?.arguments)} / ${bytes(data.bytes?.results)}</dd></div></dl></section>
+      <div class="columns">${parts.map(([part, title, name, errors]) => html`<section class="card"><h2>${title}</h2>${data[part]?.length ? html`<table class="compact"><thead><tr><th scope="col">${title.slice(3)}</th><th scope="col" class="n">Calls</th><th scope="col" class="n">${errors ? 'Failed' : 'Share'}</th></tr></thead><tbody>${data[part].slice(0, 25).map((entry) => html`<tr><th scope="row">${seen(name(entry))}</th><td class="n">${count(entry.requests)}</td><td class="n">${errors ? count(entry.errors) : share(entry.requests, data.requests.total)}</td></tr>`)}</tbody></table>` : html`<p class="dim">No calls.</p>`}</section>`)}
+        <section class="card"><h2>By outcome</h2>${Object.keys(data.by_outcome).length ? html`<table class="compact"><thead><tr><th scope="col">outcome</th><th scope="col" class="n">Calls</th></tr></thead><tbody>${Object.entries(data.by_outcome).map(([outcome, n]) => html`<tr><th scope="row">${outcome}</th><td class="n">${count(n)}</td></tr>`)}</tbody></table>` : html`<p class="dim">No calls.</p>`}</section></div>`}
+    <${Command} text=${`mcpvisor usage --period ${period}`} />`;
+}
+
+export function Audit() {
+  const { query } = useRoute();
+  const page = Number(query.page ?? 1);
+  const filters = ['action', 'outcome', 'member_id', 'key_id'].filter((name) => query[name]).map((name) => `&${name}=${encodeURIComponent(query[name])}`).join('');
+  const { data, error, reload } = useAsk(`/v1/audit?per_page=50&page=${page}${filters}`);
+  const pages = data?.whole.pagination?.total_pages ?? 1;
+  return html`<div class="title"><h1>Audit</h1>${data && html`<span class="dim">${count(data.whole.pagination?.total)} lines</span>`}</div>
+    <div class="bar"><label class="inline">Action <input size="14" placeholder="key, server.add, …" value=${query.action ?? ''} onChange=${(event) => setQuery({ action: event.target.value.trim(), page: '' })} /></label>
+      <${Select} name="outcome" label="Outcome" value=${query.outcome ?? ''} choices=${[['', 'all'], ...['done', 'refused', 'failed', 'unknown'].map((name) => [name, name])]} /><button class="quiet" onClick=${reload}>Look again</button>${filters && html`<button class="quiet" onClick=${() => setQuery({ action: '', outcome: '', member_id: '', key_id: '', page: '' })}>All</button>`}</div>
+    <${Problem} error=${error} retry=${reload} />${!data && !error && html`<${Loading} />`}
+    ${data?.length > 0 && html`<table class="cards"><thead><tr><th scope="col">No.</th><th scope="col">When</th><th scope="col">What</th><th scope="col">On</th><th scope="col">Outcome</th><th scope="col">Who</th><th scope="col">From</th></tr></thead><tbody>${data.map((line) => html`<tr key=${line.number}><th scope="row" class="n">${line.number}</th><td data-label="When">${local(line.at)}</td><td data-label="What"><code>${seen(line.action)}</code></td><td data-label="On" class="wrap">${seen(line.target)}${line.details && Object.keys(line.details).length ? html`<details class="small"><summary>details</summary><pre class="result" tabindex="0">${seen(JSON.stringify(line.details, null, 2).slice(0, 4000))}</pre></details>` : ''}</td><td data-label="Outcome" class=${line.outcome === 'done' ? 'good' : 'bad'}>${line.outcome}${line.status ? ` ${line.status}` : ''}</td><td data-label="Who">${line.member_id ? html`<button class="link" onClick=${() => setQuery({ member_id: line.member_id, page: '' })}>${seen(line.member_id)}</button>` : '–'}</td><td data-label="From" class="dim small">${seen(line.peer ?? '')}<br />${seen(line.request_id ?? '')}</td></tr>`)}</tbody></table>`}
+    ${data && !data.length && html`<p class="dim empty">No line fits.</p>`}
+    ${pages > 1 && html`<div class="actions"><button disabled=${page <= 1} onClick=${() => setQuery({ page: page - 1 })}>Newer</button><span>${page} of ${pages}</span><button disabled=${page >= pages} onClick=${() => setQuery({ page: page + 1 })}>Older</button></div>`}
+    <${Command} text=${`mcpvisor audit${query.action ? ` --action ${query.action}` : ''} -n 50`} />`;
+}
+
+const SPANS = [['300', 'the last 5 minutes'], ['3600', 'the last hour'], ['86400', 'the last day'], ['', 'all that is kept']];
+
+export function Activity() {
+  const { query } = useRoute();
+  const { servers } = useStore();
+  const [calls, setCalls] = useState(undefined);
+  const [error, setError] = useState(null);
+  const [next, setNext] = useState(null);
+  const [follows, setFollows] = useState(true);
+  const [open, setOpen] = useState(false);
+  const { server = '', tool = '', key = '', outcome = '', span = '3600' } = query;
+  const path = () => `/v1/activity?limit=100${Object.entries({ server, tool, key, outcome }).filter(([, value]) => value).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join('')}${span ? `&since=${new Date(Date.now() - span * 1000).toISOString().replace(/\.\d+/, '')}` : ''}`;
+  // Another look when some server has another number of calls, each few seconds at most, and not while one reads on below.
+  const sum = [...servers.values()].reduce((all, row) => all + row.calls, 0);
+  const due = Math.floor(useNow() / 3000);
+  const looked = useRef({ sum: -1, due });
+  if (follows && !open && looked.current.sum !== sum && looked.current.due !== due) looked.current = { sum, due };
+  const look = looked.current;
+  useEffect(() => {
+    const abort = new AbortController();
+    ask('GET', path(), undefined, abort.signal).then((told) => { setCalls(told.calls); setNext(told.next_cursor); setError(null); }).catch((refused) => { if (refused.name !== 'AbortError') setError(refused); });
+    return () => abort.abort();
+  }, [server, tool, key, outcome, span, look]);
+  useEffect(() => { setOpen(false); }, [server, tool, key, outcome, span]);
+  const more = () => ask('GET', `${path()}&cursor=${next}`).then((told) => { setOpen(true); setCalls([...calls, ...told.calls]); setNext(told.next_cursor); }).catch(setError);
+  const names = [...servers.values()].map((row) => row.name).sort();
+  return html`<div class="title"><h1>Activity</h1><label class="inline push"><input type="checkbox" checked=${follows} onChange=${() => setFollows(!follows)} /> follow</label></div>
+    <div class="bar"><${Select} name="span" label="Of" value=${span} choices=${SPANS} /><${Select} name="server" label="Server" value=${server} choices=${[['', 'all'], ...names.map((name) => [name, seen(name)])]} />
+      <label class="inline">Tool <input size="12" value=${tool} onChange=${(event) => setQuery({ tool: event.target.value.trim() })} /></label><${Select} name="outcome" label="Outcome" value=${outcome} choices=${['', 'ok', 'failed', 'tool_error', 'timed_out', 'unreachable', 'cancelled'].map((name) => [name, name || 'all'])} />${key && html`<button class="chip" aria-pressed="true" onClick=${() => setQuery({ key: '' })}>key ${seen(key)} ✕</button>`}</div>
+    ${error?.status === 404 ? html`<p class="note">This daemon keeps no record of single calls. <a href=${to('usage')}>Usage</a> has their sums.</p>` : html`<${Problem} error=${error} />`}
+    ${!calls && !error && html`<${Loading} />`}
+    ${calls?.length > 0 && html`<table class="cards"><thead><tr><th scope="col">When</th><th scope="col">Server</th><th scope="col">Tool</th><th scope="col">Outcome</th><th scope="col" class="n">Took</th><th scope="col">Key</th><th scope="col">Request</th></tr></thead><tbody>${calls.map((call) => html`<tr key=${call.number}><td data-label="When">${local(call.started_at)}</td><th scope="row" class="wrap"><a href=${to('server', call.mcp_name)}>${seen(call.mcp_name)}</a></th><td data-label="Tool"><button class="link" onClick=${() => setQuery({ tool: call.tool ?? '' })}>${seen(call.tool ?? call.kind)}</button></td><td data-label="Outcome" class=${call.outcome === 'ok' ? 'good' : 'bad'}>${call.outcome}${call.reached ? '' : html` <span class="dim small">reached nobody</span>`}</td><td data-label="Took" class="n">${ms(call.duration_ms)}</td><td data-label="Key"><button class="link" onClick=${() => setQuery({ key: call.key_id })}>${seen(call.key_name || call.key_id)}</button></td><td data-label="Request" class="dim small"><code>${seen(call.request_id)}</code></td></tr>`)}</tbody></table>`}
+    ${calls && !calls.length && html`<p class="dim empty">No call fits.</p>`}
+    ${next && calls?.length > 0 && html`<div class="actions"><button onClick=${more}>Older ones</button></div>`}
+    <${Command} text=${`mcpvisor activity${server ? ` --server ${server}` : ''}${outcome ? ` --outcome ${outcome}` : ''} -f`} />`;
+}

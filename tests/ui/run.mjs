@@ -1,0 +1,378 @@
+// The dashboard in a real browser: Debian's Chromium, real servers that others wrote, and one that says what a page should not
+// believe.
+//
+//   run.mjs --daemon PATH_TO_MCPVISOR [--short] [--pictures FOLDER] [--only CHECK] [--browser PROGRAM]
+//
+// A line for each check. Exit codes: 0 all as it has to be; 1 something is not; 2 it could not be tried at all. `--short` leaves
+// out axe-core's second turn and the large numbers. Nothing may be asked of another host, and nothing may be said on the console.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, mkdirSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const HERE = path.dirname(fileURLToPath(import.meta.url));
+const ROOT = path.resolve(HERE, '../..');
+const flag = (name) => { const at = process.argv.indexOf(`--${name}`); return at < 0 ? undefined : process.argv[at + 1]; };
+const short = process.argv.includes('--short');
+const pictures = flag('pictures');
+const only = flag('only');
+const daemonAt = path.resolve(flag('daemon') ?? `${ROOT}/target/debug/mcpvisor`);
+const PATIENCE = 30000;
+const real = (name) => `${ROOT}/tests/real/node_modules/.bin/${name}`;
+
+const home = mkdtempSync(path.join(tmpdir(), 'mcpvisor-ui-'));
+const servers = {
+  everything: { command: real('mcp-server-everything'), args: ['stdio'], description: 'A bit of everything MCP has' },
+  memory: { command: real('mcp-server-memory'), env: { MEMORY_FILE_PATH: `${home}/memory.json` }, description: 'A small graph of facts' },
+  hostile: { command: process.execPath, args: [`${HERE}/hostile.mjs`, '600'] },
+  // Dies when it is told to, and comes back by itself.
+  mortal: { command: '/bin/sh', args: ['-c', `echo "it is $$" >&2; exec ${daemonAt} demo-server`], description: 'The demo server, by a shell' },
+  broken: { command: process.execPath, args: ['-e', 'console.error("Error: Cannot find module \'left-pad\'"); process.exit(1)'], description: 'Never starts' },
+  missing: { command: 'mcp-server-that-is-not-there' },
+};
+writeFileSync(`${home}/servers.json`, JSON.stringify({ mcpServers: servers }));
+writeFileSync(`${home}/mcpvisor.toml`, '[[members]]\nid = "user_owner"\nrole = "owner"\n[[members]]\nid = "user_viewer"\nrole = "viewer"\n');
+
+/** Starts the daemon and says where it is. */
+async function startDaemon() {
+  const child = spawn(daemonAt, ['serve', '--port', '0', '--data-dir', `${home}/data`, '--config', `${home}/mcpvisor.toml`, '--servers', `${home}/servers.json`], { cwd: home, env: { PATH: process.env.PATH, HOME: home, XDG_RUNTIME_DIR: home, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  const at = await new Promise((resolve, reject) => {
+    const hear = (chunk) => { said += chunk; const found = /PlexMCP API\s+(http:\/\/127\.0\.0\.1:\d+)\//.exec(said); if (found) resolve(found[1]); };
+    child.stdout.on('data', hear); child.stderr.on('data', hear);
+    child.once('exit', () => reject(new Error(`the daemon ended:\n${said}`)));
+    setTimeout(() => reject(new Error(`the daemon does not say where it is:\n${said}`)), PATIENCE).unref();
+  });
+  return { child, at, key: readFileSync(`${home}/data/owner.key`, 'utf8').trim() };
+}
+
+/** A proxy that puts the daemon below a path of its own, as an nginx would, and speaks for others. */
+async function startProxy(at, prefix) {
+  const target = new URL(at);
+  const proxy = http.createServer((asked, answer) => {
+    if (!asked.url.startsWith(`${prefix}/`)) { answer.writeHead(404).end(); return; }
+    const onward = http.request({ host: target.hostname, port: target.port, path: asked.url.slice(prefix.length), method: asked.method, headers: { ...asked.headers, 'x-forwarded-for': asked.socket.remoteAddress } }, (told) => { answer.writeHead(told.statusCode, told.headers); told.pipe(answer); });
+    onward.on('error', () => answer.destroy());
+    answer.on('close', () => onward.destroy());
+    asked.pipe(onward);
+  }).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  return { proxy, at: `http://127.0.0.1:${proxy.address().port}${prefix}` };
+}
+
+class Wrong extends Error {}
+const need = (condition, otherwise) => { if (!condition) throw new Wrong(otherwise); };
+
+const { child, at, key } = await startDaemon().catch((error) => { console.error(error.message); rmSync(home, { recursive: true, force: true }); process.exit(2); });
+const browser = await chromium.launch({ executablePath: flag('browser') ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] }).catch((error) => { console.error(error.message); child.kill(); process.exit(2); });
+const complaints = [];
+// What is refused on purpose is said on the console by the browser itself.
+let expected = [];
+
+async function newPage(base, { dark = false, width = 1280 } = {}) {
+  const context = await browser.newContext({ colorScheme: dark ? 'dark' : 'light', viewport: { width, height: 860 }, locale: 'en-GB' });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  page.on('console', (said) => { if (['error', 'warning'].includes(said.type()) && !expected.some((part) => said.text().includes(part))) complaints.push(`console: ${said.text()}`); });
+  page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
+  page.on('request', (request) => { const url = request.url(); if (!url.startsWith(base) && !url.startsWith('blob:') && !url.startsWith('data:')) complaints.push(`asked of elsewhere: ${url}`); });
+  return page;
+}
+async function enter(page, base, with_) {
+  await page.goto(`${base}/ui`);
+  await page.getByLabel('Key').fill(with_);
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  await page.getByRole('heading', { name: 'Servers' }).waitFor();
+}
+const ask = async (method, route, body) => {
+  const told = await fetch(at + route, { method, headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' }, body: body && JSON.stringify(body) });
+  return told.json();
+};
+const row = (page, name) => page.locator('tbody tr', { has: page.getByRole('link', { name, exact: true }) });
+const go = async (page, hash) => { await page.evaluate((to) => { location.hash = to; }, hash); };
+
+const page = await newPage(at);
+const checks = {
+  async 'a wrong key is refused, a good one signs in'() {
+    expected = ['401'];
+    await page.goto(`${at}/ui`);
+    await page.getByLabel('Key').fill('pk_live_wrong');
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await page.getByText('There is no such key here').waitFor();
+    expected = [];
+    await enter(page, at, key);
+    need(page.url().startsWith(`${at}/ui/`), page.url());
+    need(await page.evaluate(() => document.cookie) === '', 'a script reads the cookie');
+    await page.reload();
+    await page.getByRole('heading', { name: 'Servers' }).waitFor();
+  },
+  async 'all servers are there with their states and causes'() {
+    for (const name of ['everything', 'memory', 'hostile', 'mortal']) await row(page, name).getByText('ready').waitFor();
+    await row(page, 'broken').getByText("Cannot find module 'left-pad'").waitFor();
+    await row(page, 'broken').getByText('next start').first().waitFor();
+    await row(page, 'missing').getByText('was not found in PATH').waitFor();
+    await page.getByText('live', { exact: true }).waitFor();
+  },
+  async 'a server crashes and comes back without a reload'() {
+    await page.evaluate(() => { window.same = true; });
+    const { data } = await ask('GET', '/v1/mcps/mortal');
+    process.kill(data.supervision.pid, 'SIGKILL');
+    await row(page, 'mortal').locator('td[data-label=Restarts]', { hasText: '1' }).waitFor();
+    await row(page, 'mortal').getByText('ready').waitFor();
+    need(await page.evaluate(() => window.same), 'the page was loaded again');
+  },
+  async 'a log is followed live'() {
+    await go(page, '#/server/mortal/log');
+    await page.getByRole('log').getByText(/it is \d+/).first().waitFor();
+    const before = await page.getByRole('log').getByText(/it is \d+/).count();
+    await page.getByRole('button', { name: 'Restart' }).click();
+    await page.waitForFunction((n) => [...document.querySelectorAll('.log .text')].filter((line) => /it is \d+/.test(line.textContent)).length > n, before);
+  },
+  async 'a call with a nested schema, filled in by its form'() {
+    await go(page, '#/server/memory/tools/create_entities');
+    await page.getByRole('button', { name: 'Add entities' }).click();
+    await page.getByLabel(/^name\*/).fill('Ada');
+    await page.getByLabel(/^entityType\*/).fill('person');
+    await page.getByRole('button', { name: 'Add observations' }).click();
+    await page.locator('.item .item input, .item .item textarea').fill('likes looms');
+    await page.getByRole('button', { name: 'Call', exact: true }).click();
+    await page.locator('.answer').getByText('likes looms').first().waitFor();
+    await page.getByText('Answered in').waitFor();
+  },
+  async 'a picture, structured content and an error are shown as what they are'() {
+    await go(page, '#/server/everything/tools/get-tiny-image');
+    await page.getByRole('button', { name: 'Call', exact: true }).click();
+    const image = page.locator('.answer img');
+    await image.waitFor();
+    await page.waitForFunction(() => document.querySelector('.answer img').naturalWidth > 0);
+    await go(page, '#/server/everything/tools/get-structured-content');
+    await page.locator('.try select').selectOption({ label: 'Chicago' });
+    await page.getByRole('button', { name: 'Call', exact: true }).click();
+    await page.locator('.answer').getByText('temperature').first().waitFor();
+    await go(page, '#/server/mortal/tools/fail');
+    expected = ['422'];
+    await page.getByLabel(/^message/).fill('out of paper');
+    await page.getByRole('button', { name: 'Call', exact: true }).click();
+    await page.getByText('The tool reported an error').waitFor();
+    await page.locator('.answer').getByText('out of paper').waitFor();
+    expected = [];
+  },
+  async 'what is copied as mcpvisor and as curl does the same'() {
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write'], { origin: at });
+    await go(page, '#/server/mortal/tools/add');
+    await page.getByLabel(/^a\*/).fill('40');
+    await page.getByLabel(/^b\*/).fill('2');
+    await page.getByRole('button', { name: 'Copy as mcpvisor …' }).click();
+    await page.getByText('Copied').first().waitFor();
+    const typed = await page.evaluate(() => navigator.clipboard.readText());
+    await page.getByRole('button', { name: 'Copy as curl' }).click();
+    const curl = await page.waitForFunction(() => navigator.clipboard.readText().then((text) => text.startsWith('curl') && text)).then((handle) => handle.jsonValue());
+    for (const line of [typed.replace(/^mcpvisor/, `${daemonAt}`).concat(` --url ${at}`), curl]) {
+      const shell = spawn('/bin/sh', ['-c', line], { env: { PATH: process.env.PATH, HOME: home, MCPVISOR_KEY: key }, stdio: ['ignore', 'pipe', 'pipe'] });
+      let out = '';
+      shell.stdout.on('data', (chunk) => { out += chunk; }); shell.stderr.on('data', (chunk) => { out += chunk; });
+      await once(shell, 'close');
+      need(out.includes('42'), `${line}\n${out}`);
+    }
+  },
+  async 'a server is added and removed, with the command shown'() {
+    await go(page, '#/servers');
+    await page.getByRole('button', { name: 'Add a server' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('Command', { exact: true }).click();
+    await dialog.getByLabel('Command with its arguments').fill(`${daemonAt} demo-server`);
+    await dialog.getByLabel('Name', { exact: true }).fill('second');
+    await dialog.getByText(`mcpvisor add --name second -- ${daemonAt} demo-server`).waitFor();
+    await shot('add');
+    await dialog.getByRole('button', { name: 'Add', exact: true }).click();
+    await page.getByRole('heading', { name: 'second' }).waitFor();
+    await page.locator('.title').getByText('ready').waitFor();
+    await page.getByRole('button', { name: 'Remove…' }).click();
+    await page.getByRole('dialog').getByText('mcpvisor rm second').waitFor();
+    await page.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click();
+    await page.getByRole('heading', { name: 'Servers' }).waitFor();
+    await row(page, 'second').waitFor({ state: 'detached' });
+  },
+  async 'a failing edit shows both generations and why'() {
+    await ask('PUT', '/api/servers/mortal', { command: '/bin/sh', args: ['-c', 'echo "cannot read its licence" >&2; exit 7'] });
+    await go(page, '#/server/mortal');
+    await page.getByText('A changed definition is on its way').waitFor();
+    await page.getByText('cannot read its licence').first().waitFor();
+    await page.locator('.title').getByText('ready').waitFor();
+    await shot('edit');
+    await ask('PUT', '/api/servers/mortal', { command: servers.mortal.command, args: servers.mortal.args });
+    await page.getByText('A changed definition is on its way').waitFor({ state: 'detached' });
+  },
+  async 'a key is made of the catalog, used, and revoked, which ends its page at once'() {
+    await go(page, '#/keys');
+    await page.getByRole('button', { name: 'Make a key' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name').fill('Bob');
+    await dialog.getByLabel('what is chosen here').check();
+    await dialog.getByLabel('Find a tool').fill('mortal');
+    await dialog.getByLabel('echo', { exact: true }).check();
+    await dialog.getByText(/mcpvisor keys create --name Bob --servers mortal --tools echo/).waitFor();
+    await shot('make-key');
+    await dialog.getByRole('button', { name: 'Make it' }).click();
+    const made = (await dialog.locator('.secret').textContent()).trim();
+    need(made.startsWith('pk_live_'), made);
+    await dialog.getByRole('button', { name: 'Done' }).click();
+    await page.getByRole('button', { name: 'Bob', exact: true }).click();
+    await page.getByRole('dialog').getByText('1 server, 1 tool').waitFor();
+    await page.getByRole('button', { name: 'Close' }).click();
+    const other = await newPage(at);
+    expected = ['401', '403'];
+    await enter(other, at, made);
+    await row(other, 'mortal').waitFor();
+    need(await other.locator('tbody tr').count() === 1, 'Bob sees more than one server');
+    await page.getByRole('button', { name: 'Revoke Bob' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Revoke', exact: true }).click();
+    await other.getByText('has been revoked').waitFor();
+    await other.context().close();
+    expected = [];
+  },
+  async 'what servers say is text wherever it is shown'() {
+    expected = ['422'];
+    for (const tab of ['overview', 'log', 'approvals', 'definition']) { await go(page, `#/server/hostile/${tab}`); await page.locator('.tabs [aria-current=page]').waitFor(); }
+    for (let n = 0; n < (short ? 3 : 12); n += 1) {
+      await go(page, `#/server/hostile/tools/say_${n}`);
+      await page.getByRole('heading', { name: `say_${n}`, exact: true }).waitFor();
+      await page.getByRole('button', { name: 'Call', exact: true }).click();
+      await page.locator('.answer pre').first().waitFor();
+      need(await page.locator('.answer img, .answer iframe, .answer script, .answer svg').count() === 0, `markup of say_${n}`);
+    }
+    // A daemon that keeps no single calls has no such route, which the browser itself says on the console.
+    if ((await fetch(`${at}/v1/activity`, { headers: { Authorization: `Bearer ${key}` } })).status === 404) expected.push('404');
+    for (const name of ['activity', 'usage', 'audit', 'api']) { await go(page, `#/${name}`); await page.locator('h1').waitFor(); }
+    need(await page.evaluate(() => window.owned) === undefined, `a server's script ran: ${await page.evaluate(() => window.owned)}`);
+    need(await page.evaluate(() => document.querySelectorAll('base, main iframe, main script, main style').length) === 0, 'a server put an element into the page');
+    expected = [];
+  },
+  async 'of 600 tools only those in sight are in the page'() {
+    await go(page, '#/server/hostile/tools');
+    await page.getByPlaceholder('Find among 612 tools').waitFor();
+    need(await page.locator('.virtual-row').count() < 40, `${await page.locator('.virtual-row').count()} rows`);
+    await page.getByPlaceholder('Find among 612 tools').fill('tool_0599');
+    await page.getByText('tool_0599').waitFor();
+  },
+  async 'usage, audit and the API have their pages'() {
+    await go(page, '#/usage');
+    await page.locator('.bars svg').waitFor();
+    await page.getByRole('rowheader', { name: 'get-tiny-image' }).first().waitFor();
+    await go(page, '#/audit?action=key');
+    await page.getByText('key.revoke').first().waitFor();
+    await go(page, '#/api');
+    await page.getByText('/v1/mcp/invoke').first().click();
+    await page.getByRole('button', { name: 'Copy as curl' }).first().waitFor();
+  },
+  async 'it works by keyboard'() {
+    await go(page, '#/servers');
+    await row(page, 'memory').waitFor();
+    await page.reload();
+    await row(page, 'memory').waitFor();
+    await page.keyboard.press('Tab');
+    need(await page.evaluate(() => document.activeElement.textContent) === 'To the content', 'no way past the menu');
+    await page.getByRole('button', { name: 'Add a server' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    need(await page.evaluate(() => document.activeElement.textContent) === 'Add a server', 'the focus is lost');
+  },
+  async 'a viewer has no button that changes something'() {
+    const { data } = await ask('POST', '/v1/api-keys', { name: 'eyes', owner_id: 'user_viewer' });
+    const eyes = await newPage(at);
+    await enter(eyes, at, data.key);
+    await row(eyes, 'memory').waitFor();
+    need(await eyes.getByRole('button', { name: 'Add a server' }).count() === 0, 'a viewer may add');
+    await go(eyes, '#/server/memory/tools/read_graph');
+    need(await eyes.getByRole('button', { name: 'Call', exact: true }).isDisabled(), 'a viewer may call');
+    need(await eyes.getByRole('button', { name: 'Restart' }).count() === 0, 'a viewer may restart');
+    await eyes.context().close();
+  },
+  async 'it works below a path of a proxy'() {
+    const { proxy, at: below } = await startProxy(at, '/mcp-admin');
+    const other = await newPage(below);
+    await enter(other, below, key);
+    await row(other, 'memory').getByText('ready').waitFor();
+    need(other.url().startsWith(`${below}/ui/`), other.url());
+    const cookies = await other.context().cookies();
+    need(cookies.length === 1 && cookies[0].httpOnly && cookies[0].sameSite === 'Strict' && cookies[0].path.startsWith('/mcp-admin/ui'), JSON.stringify(cookies));
+    await other.context().close();
+    proxy.closeAllConnections();
+    proxy.close();
+  },
+  async 'axe-core finds nothing, in light and dark, and nothing is wider than a phone'() {
+    const axe = readFileSync(`${HERE}/node_modules/axe-core/axe.min.js`, 'utf8');
+    const found = [];
+    if ((await fetch(`${at}/v1/activity`, { headers: { Authorization: `Bearer ${key}` } })).status === 404) expected.push('404');
+    for (const dark of short ? [false] : [false, true]) {
+      for (const width of short ? [1280] : [1280, 400]) {
+        const other = await newPage(at, { dark, width });
+        await other.addInitScript(axe);
+        await other.goto(`${at}/ui`);
+        await other.getByLabel('Key').waitFor();
+        const look = async (name) => {
+          const told = await other.evaluate(() => window.axe.run(document));
+          for (const bad of told.violations) found.push(`${name} ${dark ? 'dark' : 'light'} ${width}: ${bad.id}: ${bad.nodes.map((node) => node.html.slice(0, 140)).slice(0, 3).join(' | ')}`);
+          const over = await other.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          if (over > 0) found.push(`${name} ${width}: ${over} pixels too wide`);
+          if (pictures) { mkdirSync(pictures, { recursive: true }); await other.screenshot({ path: `${pictures}/${name}-${width === 400 ? 'phone' : 'wide'}-${dark ? 'dark' : 'light'}.png` }); }
+        };
+        await look('sign-in');
+        await enter(other, at, key);
+        for (const [name, hash, sign] of [['servers', '#/servers', 'tbody tr'], ['server', '#/server/broken', '.facts'], ['tools', '#/server/everything/tools/get-structured-content', '.try'], ['log', '#/server/mortal/log', '.log .text'], ['approvals', '#/server/memory/approvals', 'main p'], ['definition', '#/server/memory/definition', 'textarea'], ['activity', '#/activity', 'h1'], ['usage', '#/usage', '.bars'], ['keys', '#/keys', 'tbody tr'], ['audit', '#/audit', 'tbody tr'], ['api', '#/api', '.route']]) {
+          await go(other, hash);
+          await other.locator(sign).first().waitFor();
+          await look(name);
+        }
+        for (const [name, hash, button] of [['add-dialog', '#/servers', 'Add a server'], ['key-dialog', '#/keys', 'Make a key']]) {
+          await go(other, hash);
+          await other.getByRole('button', { name: button }).click();
+          await other.getByRole('dialog').waitFor();
+          await look(name);
+          await other.keyboard.press('Escape');
+        }
+        await other.context().close();
+      }
+    }
+    expected = [];
+    need(!found.length, `\n  ${found.join('\n  ')}`);
+  },
+  async 'the daemon ends, the page says how old it is'() {
+    await go(page, '#/servers');
+    expected = ['ERR_', '503', 'Failed to load'];
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    await page.getByText(/as of .* ago/).waitFor();
+    const [code] = await ended;
+    need(code === 0, `the daemon ended with ${code}`);
+  },
+};
+async function shot(name) { if (pictures) { mkdirSync(pictures, { recursive: true }); await page.screenshot({ path: `${pictures}/${name}.png` }); } }
+
+let bad = 0;
+for (const [name, check] of Object.entries(checks)) {
+  const isFrame = name.startsWith('a wrong key') || name.startsWith('the daemon ends');
+  if (only && !isFrame && !name.includes(only)) continue;
+  const begun = performance.now();
+  try {
+    await check();
+    need(!complaints.length, complaints.join('\n  '));
+    console.log(`ok   ${name} ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+  } catch (error) {
+    bad += 1;
+    expected = [];
+    console.log(`NO   ${name}: ${error.message}`);
+    if (pictures) await page.screenshot({ path: `${pictures}/failed-${bad}.png` }).catch(() => {});
+  }
+  complaints.length = 0;
+}
+await browser.close();
+if (child.exitCode === null) { child.kill('SIGTERM'); await once(child, 'exit'); }
+rmSync(home, { recursive: true, force: true });
+process.exit(bad ? 1 : 0);
