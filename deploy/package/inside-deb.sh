@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# What deb-test.sh does inside of the root.
+set -euo pipefail
+unit=/usr/lib/systemd/system/mcpvisor.service
+check() { printf '  %-62s' "$1"; shift; if "$@" >/tmp/said 2>&1; then echo ok; else echo FAILED; cat /tmp/said; exit 1; fi; }
+of_unit() { sed -n "s/^$1=//p" "$unit"; }
+
+# Starts the service as the unit says: its user, its environment and nothing else, its directories, its command.
+start() {
+  local environment=()
+  mapfile -t environment < <(of_unit Environment)
+  install -d -m "$(of_unit StateDirectoryMode)" -o mcpvisor -g mcpvisor "/var/lib/$(of_unit StateDirectory)"
+  install -d -m "$(of_unit CacheDirectoryMode)" -o mcpvisor -g mcpvisor "/var/cache/$(of_unit CacheDirectory)"
+  (cd / && exec setpriv --reuid=mcpvisor --regid=mcpvisor --init-groups --no-new-privs \
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin LANG=C.UTF-8 LOGNAME=mcpvisor USER=mcpvisor SHELL=/usr/sbin/nologin "${environment[@]}" \
+    $(of_unit ExecStart) >/var/log/mcpvisor.test 2>&1) &
+  daemon=$!
+  for _ in $(seq 200); do
+    [[ -S /var/lib/mcpvisor/mcpvisor.sock ]] && return
+    kill -0 "$daemon" 2>/dev/null || break
+    sleep 0.1
+  done
+  cat /var/log/mcpvisor.test
+  return 1
+}
+
+as_service() {
+  setpriv --reuid=mcpvisor --regid=mcpvisor --init-groups \
+    env -i PATH=/usr/bin:/bin HOME=/var/cache/mcpvisor MCPVISOR_SOCKET=/var/lib/mcpvisor/mcpvisor.sock "$@"
+}
+
+stop() { kill -TERM "$daemon" && wait "$daemon"; }
+
+equal() { [[ $1 == "$2" ]] || { echo "'$1' instead of '$2'"; return 1; }; }
+
+installed() {
+  check "dpkg installs it" dpkg --install /packages/mcpvisor.deb
+  check "nothing is missing that it depends on" apt-get check
+  check "the user is a system user without a shell" sh -c 'id mcpvisor && getent passwd mcpvisor | grep -q "nologin$" && [ "$(id -u mcpvisor)" -lt 1000 ]'
+  check "data is for the service alone" equal "$(stat -c '%a %U' /var/lib/mcpvisor)" "700 mcpvisor"
+  check "both programs run" sh -c 'mcpvisor --version && mcp-server --version'
+  check "man finds its pages" sh -c 'man -w mcpvisor && man -w mcpvisor-keys-create && man mcpvisor-call | grep -q "mcpvisor-call"'
+  check "bash completes" bash -c '. /usr/share/bash-completion/completions/mcpvisor; COMP_WORDS=(mcpvisor sta); COMP_CWORD=1; _mcpvisor mcpvisor sta mcpvisor; [[ " ${COMPREPLY[*]} " == *" status "* ]]'
+  check "documents are there" test -s /usr/share/doc/mcpvisor/copyright -a -s /usr/share/doc/mcpvisor/docs/SUMMARY.md
+  check "systemd $(systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p') finds nothing wrong with the unit" sh -c "! systemd-analyze verify --man=no $unit 2>&1 | grep -i mcpvisor"
+  check "its configuration is valid" as_service MCPVISOR_DATA_DIR=/var/lib/mcpvisor mcpvisor serve --config /etc/mcpvisor/mcpvisor.toml --check
+  # A machine may have authorities and a proxy of its own: that is what a drop-in is for, and pass_env.
+  if [[ -n ${HTTPS_PROXY:-} || -s /etc/ssl/certs/ca-certificates.crt ]]; then
+    printf 'cafile=/etc/ssl/certs/ca-certificates.crt\n' >/etc/npmrc
+    mkdir -p /etc/uv && printf 'native-tls = true\n' >/etc/uv/uv.toml
+    mkdir -p /usr/etc && cp /etc/npmrc /usr/etc/npmrc && mkdir -p /usr/share/nodejs/npm && cp /etc/npmrc /usr/share/nodejs/npm/npmrc
+  fi
+  check "the service starts as its unit says" start
+  check "it runs as its user" equal "$(stat -c %U "/proc/$daemon")" mcpvisor
+  check "an npx server comes up" as_service mcpvisor add npx:@modelcontextprotocol/server-memory@2026.7.4
+  check "a uvx server comes up" as_service mcpvisor add uvx:mcp-server-time@2026.10.19
+  check "the npx server answers" as_service mcpvisor call memory.read_graph
+  check "the uvx server tells the time" as_service mcpvisor call time.get_current_time timezone=UTC
+  check "downloads are in the cache" sh -c 'test -d /var/cache/mcpvisor/.npm -a -d /var/cache/mcpvisor/.cache/uv'
+  check "it stops in order" stop
+  check "no process of it is left" sh -c '! pgrep -u mcpvisor'
+  printf '\n# mine\n' >>/etc/mcpvisor/mcpvisor.toml
+  check "an upgrade goes through" dpkg --install --force-confold /packages/mcpvisor.deb
+  check "the changed configuration is kept" grep -q '^# mine' /etc/mcpvisor/mcpvisor.toml
+  check "and the servers, which come up again" start
+  check "both are ready" as_service mcpvisor wait memory time --timeout 2m
+  check "it stops in order again" stop
+}
+
+purged() {
+  check "removing it" dpkg --remove mcpvisor
+  check "settings and data stay" test -s /etc/mcpvisor/mcpvisor.toml -a -d /var/lib/mcpvisor/store
+  check "programs and unit are gone" sh -c "! test -e /usr/bin/mcpvisor && ! test -e $unit"
+  check "purging it" dpkg --purge mcpvisor
+  check "settings, data and cache are gone" sh -c '! ls -d /etc/mcpvisor /var/lib/mcpvisor /var/cache/mcpvisor'
+  check "dpkg knows it no more" sh -c '! dpkg -s mcpvisor'
+  check "the user stays, and nothing of it runs" sh -c 'id mcpvisor && ! pgrep -u mcpvisor'
+  rm -rf /etc/npmrc /etc/uv /usr/etc /usr/share/nodejs/npm/npmrc
+}
+
+"$1"

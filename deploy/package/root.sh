@@ -1,0 +1,46 @@
+# A fresh Debian root for the tests of packages. Sourced, as root; needs debootstrap.
+base=${MCPVISOR_TEST_ROOTS:-/var/tmp/mcpvisor-roots}
+mirror=http://deb.debian.org/debian
+
+need_root() {
+  ((EUID == 0)) || { echo "this makes roots and mounts: run it as root" >&2; exit 1; }
+  command -v debootstrap >/dev/null || apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
+}
+
+# Makes the root at $1, once for all, of Debian 12 and these packages beside the smallest that there is; downloads of it are kept.
+bootstrap() {
+  local root=$1 packages=$2 key
+  key=$(printf '%s' "$packages" | sha256sum | cut -c1-12)
+  if [[ ! -e $base/$key.tar ]]; then
+    mkdir -p "$base"
+    rm -rf "$base/$key"
+    debootstrap --variant=minbase ${packages:+--include=$packages} bookworm "$base/$key" "$mirror" >"$base/$key.log" ||
+      { tail -n 5 "$base/$key.log"; return 1; }
+    tar -C "$base/$key" -cf "$base/$key.tar.new" . && mv "$base/$key.tar.new" "$base/$key.tar"
+    rm -rf "${base:?}/$key"
+  fi
+  mkdir -p "$root"
+  tar -C "$root" -xf "$base/$key.tar"
+  # As this machine resolves names, and whom it trusts.
+  cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
+  if [[ -f ${SSL_CERT_FILE:-} ]]; then
+    install -D -m 644 "$SSL_CERT_FILE" "$root/etc/ssl/certs/ca-certificates.crt"
+  fi
+}
+
+# Runs a command in the root with processes of its own, so that none outlives it.
+inside() {
+  local root=$1
+  shift
+  unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" \
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+    "${settings[@]}" chroot "$root" "$@"
+}
+
+# What this machine needs to reach registries, if it does.
+settings=()
+for name in HTTPS_PROXY HTTP_PROXY NO_PROXY; do
+  [[ -z ${!name:-} ]] || settings+=("$name=${!name}")
+done
+
+say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
