@@ -9,27 +9,34 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 need_root
 deb=${DEB:-}
 [[ -n $deb ]] || deb=$(deploy/package/deb.sh | tail -n 1)
-root=$(mktemp -d /var/tmp/mcpvisor-deb-XXXXXX)
-trap 'rm -rf "$root"' EXIT
+root=$(mktemp -d /var/tmp/mcpvisor-deb-XXXXXX) notes=$(mktemp -d)
+trap 'drop_root "$root"; rm -rf "$notes"' EXIT
 
-say "a root of Debian 12"
-bootstrap "$root" ca-certificates,nodejs,npm,python3-venv,jq,man-db,systemd,procps
+if [[ $(cat /etc/debian_version) == 12.* && -z ${FRESH:-} ]] && command -v node npx systemd-analyze setpriv man jq >/dev/null; then
+  say "a root of its own over this Debian $(cat /etc/debian_version) (FRESH=1 for one of debootstrap)"
+  overlay "$root"
+else
+  say "a root of Debian 12, by debootstrap"
+  bootstrap "$root" ca-certificates,nodejs,npm,python3-venv,jq,man-db,systemd,procps
+fi
 # uv comes from PyPI, for a server of which it is needed.
-inside "$root" sh -c 'python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet uv==0.13.9 && ln -s /opt/uv/bin/uv /opt/uv/bin/uvx /usr/local/bin/'
+inside "$root" sh -c '/usr/bin/python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet uv==0.13.9 && ln -sf /opt/uv/bin/uv /opt/uv/bin/uvx /usr/local/bin/'
 mkdir -p "$root/packages" && cp "$deb" "$root/packages/mcpvisor.deb"
 cp deploy/package/inside-deb.sh "$root/packages/"
 
-files() { (cd "$root" && find etc usr var opt -path var/lib/dpkg -prune -o -path var/cache -prune -o -path var/log -prune -o -print | sort); }
-mkdir -p "$root/root"
-files >"$root/before"
+# What dpkg, man and their like write for themselves, and who is known by which number.
+own='^(etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|etc/\.pwd\.lock|etc/ld\.so\.cache|var/(lib/(dpkg|apt|systemd)|log|cache/(man|ldconfig|debconf|apt))/.*|tmp/.*|packages/.*|root/.*|opt/uv/.*|run/.*)$'
+files() {
+  if [[ -d $root.own/changes ]]; then cd "$root.own/changes"; else cd "$root"; fi
+  find . -path ./proc -prune -o -path ./dev -prune -o -path ./sys -prune -o ! -type d -printf '%P\n' | grep -vE "$own" | sort
+}
+(files) >"$notes/before"
 say "install, run, call, upgrade"
 inside "$root" bash /packages/inside-deb.sh installed
 say "remove and purge"
 inside "$root" bash /packages/inside-deb.sh purged
-files >"$root/after"
-# man-db keeps an index of its own; passwd and group keep a copy of before the user.
-if ! diff <(grep -vE '^(etc/(passwd|group|shadow|gshadow|subuid|subgid)-|var/lib/systemd|etc/\.pwd\.lock)' "$root/before") \
-  <(grep -vE '^(etc/(passwd|group|shadow|gshadow|subuid|subgid)-|var/lib/systemd|etc/\.pwd\.lock)' "$root/after"); then
+(files) >"$notes/after"
+if ! diff "$notes/before" "$notes/after"; then
   say "FAILED: the purge left what is marked"
   exit 1
 fi

@@ -17,12 +17,12 @@ root=$(mktemp -d /var/tmp/mcpvisor-image-XXXXXX)
 init=
 finish() {
   [[ -z $init ]] || kill -KILL "$init" 2>/dev/null || true
-  rm -rf "$root"
+  drop_root "$root"
 }
 trap finish EXIT
 
 say "the first stage, here: cargo build --profile $profile"
-cargo build --locked --profile "$profile" --bin mcpvisor --bin mcp-server
+build
 
 # The last stage, a line an instruction.
 last_stage() { sed -e ':join' -e '/\\$/{N;s/\\\n//;b join}' Dockerfile | awk '/^FROM/ { stage = "" } { stage = stage $0 "\n" } END { printf "%s", stage }'; }
@@ -30,8 +30,6 @@ instruction() { last_stage | sed -n "s/^$1 //p"; }
 
 say "the last stage, in a root of Debian 12"
 bootstrap "$root" ca-certificates
-inside "$root" true
-mkdir -p "$root/dev/pts" && cp -a /dev/null /dev/zero /dev/random /dev/urandom "$root/dev/" 2>/dev/null || true
 authorities=$(cat "$root/etc/ssl/certs/ca-certificates.crt")
 while IFS= read -r line; do
   say "RUN ${line:0:90}"
@@ -54,6 +52,7 @@ check() { printf '  %-66s' "$1"; shift; if "$@" >"$root/said" 2>&1; then echo ok
 say "USER $user CMD ${command[*]}"
 # As a container has it: PID 1 of a namespace, no shell before it. Its own group is what Ctrl-C would go to.
 setsid unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" \
+  sh -c 'mount --rbind /dev "$0/dev" && exec "$@"' "$root" \
   chroot --userspec="$user" "$root" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${settings[@]}" \
   "${environment[@]}" MCPVISOR_PORT="$port" sh -c 'cd /var/lib/mcpvisor && exec "$@"' sh "${command[@]}" >"$root/log" 2>&1 &
 init=$!
@@ -63,8 +62,9 @@ exec_in() { nsenter --target "$daemon" --mount --pid chroot --userspec="$user" "
 
 check "it is PID 1, and not root" sh -c "test \"\$(awk '/^NSpid:/ {print \$NF}' /proc/$daemon/status)\" = 1 && test \"\$(stat -c %u /proc/$daemon)\" = 10001"
 check "its health check is content" exec_in mcpvisor list -o json
-check "an npx server comes up" exec_in mcpvisor add npx:@modelcontextprotocol/server-memory@2026.7.4
-check "a uvx server comes up" exec_in mcpvisor add uvx:mcp-server-time@2026.10.19
+check "an npx and a uvx server are added" exec_in sh -c \
+  'mcpvisor add --no-wait npx:@modelcontextprotocol/server-memory@2026.7.4 && mcpvisor add --no-wait uvx:mcp-server-time@2026.10.19'
+check "both are fetched and come up" exec_in mcpvisor wait memory time --timeout 9m
 check "the npx server answers" exec_in mcpvisor call memory.read_graph
 check "the uvx server answers" exec_in mcpvisor call time.get_current_time timezone=UTC
 check "the port answers beside the namespace" curl -sf "http://127.0.0.1:$port/healthz"

@@ -2,8 +2,11 @@
 # What deb-test.sh does inside of the root.
 set -euo pipefail
 unit=/usr/lib/systemd/system/mcpvisor.service
-check() { printf '  %-62s' "$1"; shift; if "$@" >/tmp/said 2>&1; then echo ok; else echo FAILED; cat /tmp/said; exit 1; fi; }
+check() { printf '  %-62s' "$1"; shift; if "$@" >/packages/said 2>&1; then echo ok; else echo FAILED; cat /packages/said; tail -n 20 /packages/log; exit 1; fi; }
 of_unit() { sed -n "s/^$1=//p" "$unit"; }
+
+# The port is another one, since a root shares this machine's, where 5000 may be taken.
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
 # Starts the service as the unit says: its user, its environment and nothing else, its directories, its command.
 start() {
@@ -12,15 +15,15 @@ start() {
   install -d -m "$(of_unit StateDirectoryMode)" -o mcpvisor -g mcpvisor "/var/lib/$(of_unit StateDirectory)"
   install -d -m "$(of_unit CacheDirectoryMode)" -o mcpvisor -g mcpvisor "/var/cache/$(of_unit CacheDirectory)"
   (cd / && exec setpriv --reuid=mcpvisor --regid=mcpvisor --init-groups --no-new-privs \
-    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin LANG=C.UTF-8 LOGNAME=mcpvisor USER=mcpvisor SHELL=/usr/sbin/nologin "${environment[@]}" \
-    $(of_unit ExecStart) >/var/log/mcpvisor.test 2>&1) &
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin LANG=C.UTF-8 LOGNAME=mcpvisor USER=mcpvisor SHELL=/usr/sbin/nologin MCPVISOR_PORT="$port" "${environment[@]}" \
+    $(of_unit ExecStart) >/packages/log 2>&1) &
   daemon=$!
   for _ in $(seq 200); do
     [[ -S /var/lib/mcpvisor/mcpvisor.sock ]] && return
     kill -0 "$daemon" 2>/dev/null || break
     sleep 0.1
   done
-  cat /var/log/mcpvisor.test
+  cat /packages/log
   return 1
 }
 
@@ -52,8 +55,9 @@ installed() {
   fi
   check "the service starts as its unit says" start
   check "it runs as its user" equal "$(stat -c %U "/proc/$daemon")" mcpvisor
-  check "an npx server comes up" as_service mcpvisor add npx:@modelcontextprotocol/server-memory@2026.7.4
-  check "a uvx server comes up" as_service mcpvisor add uvx:mcp-server-time@2026.10.19
+  check "an npx and a uvx server are added" as_service sh -c \
+    'mcpvisor add --no-wait npx:@modelcontextprotocol/server-memory@2026.7.4 && mcpvisor add --no-wait uvx:mcp-server-time@2026.10.19'
+  check "both are fetched and come up" as_service mcpvisor wait memory time --timeout 9m
   check "the npx server answers" as_service mcpvisor call memory.read_graph
   check "the uvx server tells the time" as_service mcpvisor call time.get_current_time timezone=UTC
   check "downloads are in the cache" sh -c 'test -d /var/cache/mcpvisor/.npm -a -d /var/cache/mcpvisor/.cache/uv'

@@ -4,11 +4,15 @@ target=${CARGO_TARGET_DIR:-target}
 profile=${PROFILE:-dist}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 built=$target/$profile
+[[ $profile != dev ]] || built=$target/debug
 staged=$target/package
 
-# The program, and everything in packages that is made of it.
+# Both programs; BUILT=1 takes those that are there.
+build() { [[ -n ${BUILT:-} ]] || cargo build --locked --profile "$profile" --bin mcpvisor --bin mcp-server; }
+
+# The programs, and everything in packages that is made of it.
 stage() {
-  cargo build --locked --profile "$profile" --bin mcpvisor --bin mcp-server
+  build
   rm -rf "$staged"
   mkdir -p "$staged/man" "$staged/completions"
   "$built/mcpvisor" man --dir "$staged/man" >/dev/null
@@ -34,6 +38,9 @@ cargo_deb() {
 
 # Writes the Debian package, and its path to stdout.
 debian_package() {
-  SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) cargo_deb --no-build --locked --profile "$profile" --quiet --output "$target/debian/"
+  local quick=()
+  # What is only to be tried is packed sooner, and larger.
+  [[ $profile == dist ]] || quick=(--fast)
+  SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) cargo_deb --no-build --locked --profile "$profile" --quiet "${quick[@]}" --output "$target/debian/"
   ls -1t "$target"/debian/mcpvisor_*.deb | head -n 1
 }

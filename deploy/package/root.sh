@@ -28,12 +28,31 @@ bootstrap() {
   fi
 }
 
+# Makes at $1 a root of its own out of this machine's, where that is a Debian 12 with what the test needs: what is written stays in memory, below
+# $1.own/changes, and nothing of it is on this machine.
+overlay() {
+  local root=$1
+  mkdir -p "$root" "$root.own"
+  mount -t tmpfs tmpfs "$root.own"
+  mkdir "$root.own/changes" "$root.own/work"
+  mount -t overlay overlay -o "lowerdir=/,upperdir=$root.own/changes,workdir=$root.own/work" "$root"
+}
+
+# Removes a root of either kind.
+drop_root() {
+  local root=$1
+  umount "$root" 2>/dev/null || true
+  umount "$root.own" 2>/dev/null || true
+  rm -rf "${root:?}" "${root:?}.own"
+}
+
 # Runs a command in the root with processes of its own, so that none outlives it.
 inside() {
   local root=$1
   shift
   unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" \
-    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+    sh -c 'mount --rbind /dev "$0/dev" && exec env -i "$@"' "$root" \
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb LANG=C.UTF-8 HOME=/root DEBIAN_FRONTEND=noninteractive \
     "${settings[@]}" chroot "$root" "$@"
 }
 
