@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist deb deb-test image-test release test-docs check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway bench-remotes
+.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization browser soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway bench-remotes
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -44,6 +44,11 @@ test-docs: ## Run every command of README and book, compare what comes of it, ch
 	tests/docs/install.sh
 	cargo build --locked --bin mcpvisor --bin mcp-server
 	$(try_docs) $(if $(ONLY),--only $(ONLY))
+
+test-docs-short: ## Only the README's commands, and all links
+	tests/docs/install.sh
+	cargo build --locked --bin mcpvisor --bin mcp-server
+	$(try_docs) --short
 
 test: real-servers wild-short clients-short ## Install what the tests need, then run every test
 	cargo test --locked
