@@ -60,6 +60,7 @@ installed() {
   check "both are fetched and come up" as_service mcpvisor wait memory time --timeout 9m
   check "the npx server answers" as_service mcpvisor call memory.read_graph
   check "the uvx server tells the time" as_service mcpvisor call time.get_current_time timezone=UTC
+  check "root sees its status at the socket" mcpvisor status --socket /var/lib/mcpvisor/mcpvisor.sock
   check "downloads are in the cache" sh -c 'test -d /var/cache/mcpvisor/.npm -a -d /var/cache/mcpvisor/.cache/uv'
   check "it stops in order" stop
   check "no process of it is left" sh -c '! pgrep -u mcpvisor'
