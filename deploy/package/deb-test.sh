@@ -21,6 +21,7 @@ else
 fi
 # uv comes from PyPI, for a server of which it is needed.
 inside "$root" sh -c '/usr/bin/python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet uv==0.13.9 && ln -sf /opt/uv/bin/uv /opt/uv/bin/uvx /usr/local/bin/'
+trust "$root"
 mkdir -p "$root/packages" && cp "$deb" "$root/packages/mcpvisor.deb"
 cp deploy/package/inside-deb.sh "$root/packages/"
 

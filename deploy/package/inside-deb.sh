@@ -47,12 +47,6 @@ installed() {
   check "documents are there" test -s /usr/share/doc/mcpvisor/copyright -a -s /usr/share/doc/mcpvisor/docs/SUMMARY.md
   check "systemd $(systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p') finds nothing wrong with the unit" sh -c "! systemd-analyze verify --man=no $unit 2>&1 | grep -i mcpvisor"
   check "its configuration is valid" as_service MCPVISOR_DATA_DIR=/var/lib/mcpvisor mcpvisor serve --config /etc/mcpvisor/mcpvisor.toml --check
-  # A machine may have authorities and a proxy of its own: that is what a drop-in is for, and pass_env.
-  if [[ -n ${HTTPS_PROXY:-} || -s /etc/ssl/certs/ca-certificates.crt ]]; then
-    printf 'cafile=/etc/ssl/certs/ca-certificates.crt\n' >/etc/npmrc
-    mkdir -p /etc/uv && printf 'native-tls = true\n' >/etc/uv/uv.toml
-    mkdir -p /usr/etc && cp /etc/npmrc /usr/etc/npmrc && mkdir -p /usr/share/nodejs/npm && cp /etc/npmrc /usr/share/nodejs/npm/npmrc
-  fi
   check "the service starts as its unit says" start
   check "it runs as its user" equal "$(stat -c %U "/proc/$daemon")" mcpvisor
   check "an npx and a uvx server are added" as_service sh -c \
@@ -80,7 +74,6 @@ purged() {
   check "settings, data and cache are gone" sh -c '! ls -d /etc/mcpvisor /var/lib/mcpvisor /var/cache/mcpvisor'
   check "dpkg knows it no more" sh -c '! dpkg -s mcpvisor'
   check "the user stays, and nothing of it runs" sh -c 'id mcpvisor && ! pgrep -u mcpvisor'
-  rm -rf /etc/npmrc /etc/uv /usr/etc /usr/share/nodejs/npm/npmrc
 }
 
 "$1"

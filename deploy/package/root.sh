@@ -46,6 +46,14 @@ drop_root() {
   rm -rf "${root:?}" "${root:?}.own"
 }
 
+# Has npm and uv in the root trust whom this machine trusts, which is Debian's list elsewhere: the service gives them none of our environment.
+trust() {
+  local root=$1
+  mkdir -p "$root/usr/etc" "$root/usr/share/nodejs/npm" "$root/etc/uv"
+  echo 'cafile=/etc/ssl/certs/ca-certificates.crt' | tee "$root/etc/npmrc" "$root/usr/etc/npmrc" >"$root/usr/share/nodejs/npm/npmrc"
+  echo 'native-tls = true' >"$root/etc/uv/uv.toml"
+}
+
 # Runs a command in the root with processes of its own, so that none outlives it.
 inside() {
   local root=$1

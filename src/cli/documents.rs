@@ -94,5 +94,10 @@ fn write(documents: &Documents, out: &mut dyn Write) -> io::Result<()> {
         let path = directory.join(name);
         fs::write(&path, text).map_err(|error| at(&path, error))?;
     }
-    writeln!(out, "wrote {} to '{}'", crate::text::count_of(documents.files.len() as u64, "page"), directory.display())
+    writeln!(
+        out,
+        "wrote {} to '{}'",
+        crate::text::count_of(documents.files.len() as u64, "page"),
+        directory.display()
+    )
 }

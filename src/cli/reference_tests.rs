@@ -15,10 +15,8 @@ const HEAD: &str = "# Every command and flag\n\n\
 fn describe(command: &Command, path: &str, out: &mut String) {
     let path = format!("{path}{}", command.get_name());
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    let mut usage = command.clone().bin_name(&path).render_usage().to_string();
-    if let Some(rest) = usage.strip_prefix("Usage: ") {
-        usage = rest.to_owned();
-    }
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage);
     let _ = write!(out, "\n## {path}\n\n{about}\n\n```text\n{}\n```\n", usage.trim());
     let shown: Vec<&Arg> = command.get_arguments().filter(|arg| !arg.is_hide_set()).collect();
     if !shown.is_empty() {
@@ -36,12 +34,18 @@ fn describe(command: &Command, path: &str, out: &mut String) {
 }
 
 fn spelling(arg: &Arg) -> String {
-    let names: Vec<String> = [arg.get_short().map(|s| format!("-{s}")), arg.get_long().map(|l| format!("--{l}"))]
-        .into_iter()
-        .flatten()
-        .collect();
+    let names: Vec<String> =
+        [arg.get_short().map(|s| format!("-{s}")), arg.get_long().map(|l| format!("--{l}"))]
+            .into_iter()
+            .flatten()
+            .collect();
     let value = if arg.get_action().takes_values() {
-        arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        arg.get_value_names()
+            .unwrap_or_default()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
     } else {
         String::new()
     };
@@ -93,12 +97,23 @@ fn the_reference_of_the_command_line_is_what_its_declaration_says() {
 #[test]
 fn every_shell_gets_a_script_that_names_the_commands() {
     use super::documents::{Shell, completions};
-    for (shell, sign) in [(Shell::Bash, "complete -F"), (Shell::Zsh, "#compdef mcpvisor"), (Shell::Fish, "complete -c mcpvisor")] {
+    for (shell, sign) in [
+        (Shell::Bash, "complete -F"),
+        (Shell::Zsh, "#compdef mcpvisor"),
+        (Shell::Fish, "complete -c mcpvisor"),
+    ] {
         let mut script = Vec::new();
-        let exit = crate::cli::documents::run(&completions(shell, &mut Mcpvisor::command()), &mut script, &mut Vec::new());
+        let exit = crate::cli::documents::run(
+            &completions(shell, &mut Mcpvisor::command()),
+            &mut script,
+            &mut Vec::new(),
+        );
         let script = String::from_utf8(script).expect("UTF-8");
         assert_eq!(exit, crate::cli::Exit::Graceful);
-        assert!(script.contains(sign) && script.contains("restart") && script.contains("rotate"), "{shell:?}");
+        assert!(
+            script.contains(sign) && script.contains("restart") && script.contains("rotate"),
+            "{shell:?}"
+        );
     }
 }
 
