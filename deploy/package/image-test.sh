@@ -38,9 +38,7 @@ done < <(instruction RUN)
 rm -f "$root/said"
 # This machine's authorities, and its npm's and uv's knowledge of them; a machine elsewhere has Debian's.
 printf '%s' "$authorities" >"$root/etc/ssl/certs/ca-certificates.crt"
-mkdir -p "$root/usr/share/nodejs/npm" "$root/etc/uv"
-echo 'cafile=/etc/ssl/certs/ca-certificates.crt' | tee "$root/etc/npmrc" >"$root/usr/share/nodejs/npm/npmrc"
-echo 'native-tls = true' >"$root/etc/uv/uv.toml"
+trust "$root"
 for program in mcpvisor mcp-server; do install -m 755 "$built/$program" "$root/usr/local/bin/"; done
 
 mapfile -t environment < <(instruction ENV | tr ' ' '\n')
