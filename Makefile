@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway bench-remotes
+.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway bench-remotes
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -27,6 +27,28 @@ build: ## Build the release daemon: target/release/mcpvisor
 
 dist: ## Build the daemon as packages have it, slower to build and faster: target/dist/mcpvisor
 	cargo build --locked --profile dist --bin mcpvisor --bin mcp-server
+
+deb: ## The Debian package, in target/debian/: PROFILE=release to try one sooner
+	deploy/package/deb.sh
+
+deb-test: ## Install the package in a root of its own, run the service there as its unit says with npx and uvx servers, remove and purge it; as root
+	deploy/package/deb-test.sh
+
+image-test: ## Run the Dockerfile's steps in a fresh root, and the daemon there as PID 1, where no Docker is; as root
+	deploy/package/image-test.sh
+
+release: ## What a release has, in target/dist-files/: tarball, Debian package, SHA256SUMS
+	deploy/package/release.sh
+
+test-docs: ## Run every command of README and book, compare what comes of it, check all links: ONLY=page
+	tests/docs/install.sh
+	cargo build --locked --bin mcpvisor --bin mcp-server
+	$(try_docs) $(if $(ONLY),--only $(ONLY))
+
+test-docs-short: ## Only the README's commands, and all links
+	tests/docs/install.sh
+	cargo build --locked --bin mcpvisor --bin mcp-server
+	$(try_docs) --short
 
 test: real-servers wild-short clients-short ui-install ## Install what the tests need, then run every test
 	cargo test --locked
@@ -50,6 +72,7 @@ conformance: ## The official MCP conformance suite against /mcp, in front of chi
 	python3 -B tests/conformance/run_client.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(OUT),-o $(OUT)/client)
 
 # The daemon is there after `cargo test` as well; building it alone would build some crates anew.
+try_docs = python3 -B tests/docs/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor
 try_clients = python3 -B tests/clients/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor
 
 clients: ## Twelve MCP clients that others wrote, against /mcp in front of a child of each era, some 15 minutes: ONLY=client[:era[:place]]

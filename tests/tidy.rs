@@ -22,7 +22,7 @@ const MAX_LINES: usize = 600;
 
 /// Crates (or parts of one) that only some places may name. Everything else goes through what
 /// these places offer, so that each can be replaced in one of them.
-const EXTERNALS: [(&str, &[&str]); 30] = [
+const EXTERNALS: [(&str, &[&str]); 32] = [
     ("sled", &["src/store/sled.rs"]),
     ("prometheus", &["src/telemetry/metrics.rs", "src/telemetry/metrics/"]),
     // To open a pipe without waiting for its other end takes a flag that the library has no name for.
@@ -93,6 +93,8 @@ const EXTERNALS: [(&str, &[&str]); 30] = [
     ("serde_saphyr", &["src/config/foreign/yaml.rs"]),
     ("tokio_rustls", &["src/http/server/tls.rs"]),
     ("clap", &["src/cli/"]),
+    ("clap_complete", &["src/cli/documents.rs"]),
+    ("clap_mangen", &["src/cli/documents.rs"]),
     ("toml", &["src/config/"]),
     ("tracing_subscriber", &["src/telemetry/"]),
     ("anyhow", &["src/main.rs"]),

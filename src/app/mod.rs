@@ -95,6 +95,9 @@ pub fn main(program: Program) -> ExitCode {
             let (out, err) = (&mut io::stdout(), &mut io::stderr());
             cli::import::run(&import, &ProcessEnvironment, out, err).into()
         }
+        Ok(Command::Documents(documents)) => {
+            cli::documents::run(&documents, &mut io::stdout(), &mut io::stderr()).into()
+        }
         Ok(Command::NewOwnerKey(flags)) => owner::renew(&flags, &ProcessEnvironment).into(),
         Ok(Command::Store(flags, action)) => keeping::run(&flags, &action, &ProcessEnvironment).into(),
         Err(refused) => refused.report().into(),

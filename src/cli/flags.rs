@@ -11,6 +11,7 @@ use super::add::Add;
 use super::ask::Ask;
 use super::client_flags::{AddLine, AskLine, LoginLine};
 use super::connect::Connect;
+use super::documents::{self, Documents, Shell};
 use super::import::Import;
 use super::login::Login;
 use super::operate::{KeyCommands, Operate, OperateCommands};
@@ -49,6 +50,8 @@ pub enum Command {
     Connect(Connect),
     /// Make a servers file from other clients' files.
     Import(Import),
+    /// Write completions of a shell, or man pages.
+    Documents(Documents),
     /// Replace the owner's key. Only the flags that locate it are set.
     NewOwnerKey(Flags),
     /// Check or replace the stored data. Only the flags that locate it are set.
@@ -110,6 +113,15 @@ where
             Subcommands::Stdio(line) => line.into_command(),
             Subcommands::Connect(line) => line.into_command(),
             Subcommands::Import(line) => line.into_command(),
+            Subcommands::Completions { shell } => {
+                Command::Documents(documents::completions(shell, &mut Mcpvisor::command()))
+            }
+            Subcommands::Man { dir: None } => {
+                Command::Documents(documents::man(vec![Mcpvisor::command()], None))
+            }
+            Subcommands::Man { dir } => {
+                Command::Documents(documents::man(vec![Mcpvisor::command(), McpServer::command()], dir))
+            }
             Subcommands::Store(store) => store.command.into_command(),
             Subcommands::Keys(keys) => keys.command.into_command(),
         }),
@@ -162,6 +174,17 @@ enum Subcommands {
     Store(StoreLine),
     /// Make, list, rotate and revoke keys of a running daemon; replace the owner's while none runs
     Keys(KeysLine),
+    /// Write the script by which a shell completes the words of this command
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the man page of this program, as `man -l -` reads it
+    Man {
+        /// Write a page for each command into this directory instead
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -409,6 +432,10 @@ impl ServeFlags {
 fn host(text: &str) -> Result<String, &'static str> {
     config::read_host(text).ok_or("must be an IP address or a host name")
 }
+
+#[cfg(test)]
+#[path = "reference_tests.rs"]
+mod reference;
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ mod client_flags;
 pub mod connect;
 mod daemon;
 pub mod demo_server;
+pub mod documents;
 mod exit;
 mod flags;
 pub mod import;
