@@ -35,8 +35,11 @@ pub fn read_and_tell(
     caller: &Principal,
     reading: &crate::gateway::RateReading,
 ) -> usize {
-    let context =
-        RequestContext::new(crate::http::server::peer::Peer::at([127, 0, 0, 1].into()).into(), true);
+    let context = RequestContext::new(
+        crate::http::server::peer::Peer::at([127, 0, 0, 1].into()).into(),
+        true,
+        crate::gateway::Origin::default(),
+    );
     context.told(caller.clone(), Some(*reading), clock::wall_clock());
     context.put_rate_on(answer);
     match credential(request) {

@@ -13,7 +13,7 @@ use self::record::Record;
 pub(in crate::http) use self::record::Unnamed;
 use super::auth_error::{AuthError, Challenge};
 use super::timestamp::retry_seconds;
-use crate::gateway::{Principal, RateReading};
+use crate::gateway::{Origin, Principal, RateReading};
 use crate::http::server::peer::Peer;
 use crate::unix_time;
 
@@ -30,6 +30,8 @@ pub(in crate::http) struct RequestContext {
     /// `true` if `Host` and `Origin` are loopback and nothing in the request speaks for somebody else. The
     /// daemon's own user then needs no key, if that user holds the connection.
     pub(in crate::http) claims_nearness: bool,
+    /// Dialect and id of the request.
+    origin: Origin,
     /// Caller and rate, set once the caller is known.
     known: OnceLock<Known>,
     /// Outcome of verifying the access token of the request, once there is one.
@@ -50,10 +52,15 @@ struct Known {
 }
 
 impl RequestContext {
-    pub(in crate::http) fn new(peer: Arc<Peer>, claims_nearness: bool) -> Arc<RequestContext> {
+    pub(in crate::http) fn new(
+        peer: Arc<Peer>,
+        claims_nearness: bool,
+        origin: Origin,
+    ) -> Arc<RequestContext> {
         Arc::new(RequestContext {
             peer,
             claims_nearness,
+            origin,
             known: OnceLock::new(),
             token: OnceLock::new(),
             challenge: OnceLock::new(),
@@ -77,6 +84,7 @@ impl RequestContext {
             let full_at = unix_time::since_epoch(now) + reading.full_in;
             (reading, retry_seconds(full_at))
         });
+        let caller = caller.from_origin(self.origin.clone());
         &self.known.get_or_init(|| Known { caller, rate }).caller
     }
 

@@ -22,7 +22,7 @@ use super::cors::CrossOrigin;
 use super::forwarded::speaks_for_another;
 use super::origin::{Checked, HostCheckError, Policy};
 use super::request_id::request_id;
-use crate::gateway::{Acts, AuditHandle};
+use crate::gateway::{Acts, AuditHandle, Origin};
 use crate::http::core::auth::carries_credential;
 use crate::http::core::body::RequestBody;
 use crate::http::core::context::RequestContext;
@@ -125,10 +125,12 @@ impl Guard {
         let is_act = fast.is_none()
             && Effect::of_method(request.method()) == Effect::Acts
             && !self.calls.iter().any(|route| is_for(route, request.method(), path));
+        let (id, request_id) = request_id(request.headers());
+        let origin = Origin { front: dialect.front(), request: id };
         let mut about = RequestMeta {
             dialect,
             debug: self.debug,
-            request_id: request_id(request.headers()),
+            request_id,
             cross_origin: CrossOrigin::default(),
             peer: visit.peer.clone(),
             context: None,
@@ -146,7 +148,7 @@ impl Guard {
         let checked = match self.check(&request, visit.misframed) {
             Ok(checked) => checked,
             Err((status, rejection)) => {
-                about.context = Some(RequestContext::new(visit.peer, false));
+                about.context = Some(RequestContext::new(visit.peer, false, origin));
                 let refused = about.refuse(status, rejection);
                 return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
             }
@@ -159,7 +161,7 @@ impl Guard {
             && checked.loopback
             && !carries_credential(request.headers())
             && !speaks_for_another(request.headers());
-        let context = RequestContext::new(visit.peer, claims_nearness);
+        let context = RequestContext::new(visit.peer, claims_nearness, origin);
         about.context = Some(context.clone());
         if let Some((shared, (fast, _))) = fast {
             let step = match caught(|| (fast.handler)(shared.clone(), context, request)) {
