@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-gateway bench-remotes
+.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-activity bench-gateway bench-remotes
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -168,6 +168,9 @@ deny: ## Licences, advisories, duplicates and sources of all dependencies
 
 bench: ## Run all benches (minutes; leave the machine alone meanwhile)
 	cargo bench --locked --features bench
+
+bench-activity: ## What it takes to note a call, and to find calls among 100,000 of 20 keys over 50 tools
+	cargo test --locked --release --lib any_filter_over_100_000_calls -- --nocapture
 
 bench-gateway: ## Only the whole path of a call, next to its two baselines: BESIDE=path of another build of the daemon
 	$(if $(BESIDE),BENCH_BESIDE=$(abspath $(BESIDE))) cargo bench --locked --features bench --bench gateway

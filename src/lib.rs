@@ -48,6 +48,9 @@ pub mod supervisor;
 pub mod access;
 
 #[forbid(unsafe_code)]
+pub mod activity;
+
+#[forbid(unsafe_code)]
 pub mod store;
 
 #[forbid(unsafe_code)]

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::account::Account;
 use super::key::KeyRecord;
 use super::limits::KeyLimits;
+use super::origin::Origin;
 use super::permissions::Permissions;
 use super::principal::{LOCAL_OPERATOR, Principal};
 use super::rate::Bucket;
@@ -142,5 +143,6 @@ fn keyless(tenancy: &Tenancy, id: &str, name: &str, slot: Option<Arc<Slot>>) -> 
     let entry =
         Arc::new(Entry { record, account: Some(account.clone()), limits, bucket: None, by_token: false });
     slot.set(Some(entry.clone()));
-    Principal { slot, hash: entry.record.hash, ends_at: None, entry, account, session: None }
+    let (hash, origin) = (entry.record.hash, Origin::default());
+    Principal { slot, hash, ends_at: None, entry, account, session: None, origin }
 }

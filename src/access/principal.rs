@@ -9,6 +9,7 @@ use super::account::Account;
 use super::client_session::ClientSession;
 use super::key::Hash;
 use super::limits::KeyLimits;
+use super::origin::Origin;
 use super::permissions::Permissions;
 use super::rate::{RateReading, take_both};
 use super::slot::{Entry, Slot};
@@ -32,6 +33,8 @@ pub struct Principal {
     pub(super) account: Arc<Account>,
     /// Session of an MCP client that it calls in; `None` for every other caller.
     pub(super) session: Option<Arc<ClientSession>>,
+    /// Where the request came from that it calls in.
+    pub(super) origin: Origin,
 }
 
 impl Principal {
@@ -48,6 +51,21 @@ impl Principal {
     /// Returns the principal as it calls in a session of an MCP client.
     pub fn in_session(&self, session: &Arc<ClientSession>) -> Principal {
         Principal { session: Some(session.clone()), ..self.clone() }
+    }
+
+    /// Returns the principal as it calls in a request that came from there.
+    pub fn from_origin(self, origin: Origin) -> Principal {
+        Principal { origin, ..self }
+    }
+
+    /// Returns where the request came from that it calls in.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Returns what is to be said of the caller later, when its key may be another one or none.
+    pub fn tag(&self) -> CallerTag {
+        CallerTag(self.entry.clone())
     }
 
     /// Returns the session of an MCP client that it calls in; `None` for every other caller.
@@ -111,6 +129,27 @@ impl Principal {
             return None;
         }
         Some(CallOfKey(slot))
+    }
+}
+
+/// The key and the member that called, as they were then. Cheap to make and to clone: the entries of a key are shared.
+#[derive(Debug, Clone)]
+pub struct CallerTag(Arc<Entry>);
+
+impl CallerTag {
+    /// Returns the key's id.
+    pub fn key_id(&self) -> &Arc<str> {
+        &self.0.record.id
+    }
+
+    /// Returns the key's name.
+    pub fn key_name(&self) -> &str {
+        &self.0.record.name
+    }
+
+    /// Returns the id of the member that owns the key.
+    pub fn member_id(&self) -> &Arc<str> {
+        &self.0.record.member_id
     }
 }
 

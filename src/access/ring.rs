@@ -12,6 +12,7 @@ use super::accounts::Accounts;
 use super::census::Census;
 use super::key::{CredentialError, Hash, KeyRecord, KeyStatus, hash};
 use super::lineage;
+use super::origin::Origin;
 use super::principal::Principal;
 use super::slot::{Entry, Slot, note};
 use super::subjects::{Admitted, Subjects, TokenGrant, TooManySubjects};
@@ -183,7 +184,15 @@ impl KeyRing {
         };
         note(&slot.last_used, now);
         note(&account.last_active, now);
-        Ok(Principal { slot: slot.clone(), hash, ends_at, entry, account, session: None })
+        Ok(Principal {
+            slot: slot.clone(),
+            hash,
+            ends_at,
+            entry,
+            account,
+            session: None,
+            origin: Origin::default(),
+        })
     }
 
     /// Returns the principal of a caller without a key that the kernel identifies as the daemon's own user:

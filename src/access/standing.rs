@@ -28,8 +28,8 @@ impl Principal {
         };
         match (entry.record.status(now), &entry.account) {
             (KeyStatus::Active, Some(account)) => {
-                let (account, session) = (account.clone(), self.session.clone());
-                Ok(Principal { slot: self.slot.clone(), hash: self.hash, ends_at, entry, account, session })
+                let account = account.clone();
+                Ok(Principal { ends_at, entry, account, ..self.clone() })
             }
             (KeyStatus::Expired, Some(_)) => Err(CredentialError::Expired),
             (KeyStatus::Revoked, _) | (_, None) => Err(CredentialError::Revoked),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::accounts::{Accounts, keyless_record};
+use super::origin::Origin;
 use super::permissions::Permissions;
 use super::principal::Principal;
 use super::slot::{Entry, Slot, note};
@@ -95,8 +96,10 @@ impl Subjects {
         let account = entry.account.clone().ok_or(TooManySubjects)?;
         note(&slot.last_used, now);
         note(&account.last_active, now);
-        let (hash, ends_at, session) = (entry.record.hash, Some(grant.ends_at), None);
-        Ok(Admitted { principal: Principal { slot, hash, ends_at, entry, account, session }, is_new })
+        let (hash, ends_at, session, origin) =
+            (entry.record.hash, Some(grant.ends_at), None, Origin::default());
+        let principal = Principal { slot, hash, ends_at, entry, account, session, origin };
+        Ok(Admitted { principal, is_new })
     }
 
     fn make_room(&mut self, id: &str, now: u64) -> Result<(), TooManySubjects> {

@@ -142,6 +142,7 @@ fn describe(server: &ServerView) -> String {
         }
         State::Disabled if let Some(reason) = server.definition.idle_reason() => reason.to_owned(),
         State::Disabled => "switched off in its definition".to_owned(),
+        State::Stopped => "stopped by an operator".to_owned(),
         State::Starting => match server.status.turn.as_ref().and_then(QueuedStartView::before) {
             Some(before) => format!("waits for its turn ({before} before it)"),
             None => server.status.cause().unwrap_or_else(|| "goes on in the background".to_owned()),

@@ -32,6 +32,7 @@ use self::banner::ListenAddresses;
 use self::certificate::Watching;
 use self::reload::Reloader;
 use crate::access::{KeyRing, SUBJECT_PREFIX};
+use crate::activity::Activity;
 use crate::audit;
 use crate::cli::{self, Command, Exit, Program};
 use crate::clock;
@@ -398,7 +399,8 @@ async fn start_gateway(
     let backups = Some(config.data_dir.clone());
     let accounting = Accounting::open(store, keys.clone(), config.retention, backups)
         .await
-        .map_err(|error| internal(&error))?;
+        .map_err(|error| internal(&error))?
+        .noting(Activity::new(config.activity_calls));
     let audit = audit::open(&config.data_dir, config.audit).map_err(|error| internal(&error))?;
     let groups = config.groups.clone();
     let parts =

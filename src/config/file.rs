@@ -16,6 +16,7 @@ use super::servers_file::Named;
 use super::settings::Config;
 use super::tenancy;
 use super::values;
+use crate::activity::MAX_KEPT;
 use crate::http::{ApiAuth, Tls, TlsFiles};
 use crate::registry::AllowedServers;
 use crate::supervisor::{Allowed, Scope};
@@ -68,6 +69,7 @@ pub(super) fn apply(
     limits(top.section("limits", problems), config, problems);
     usage(top.section("usage", problems), config, problems);
     audit(top.section("audit", problems), config, problems);
+    activity(top.section("activity", problems), config, problems);
     servers(top.section("servers", problems), config, problems);
     starts(top.section("starts", problems), config, problems);
     remotes(top.section("remotes", problems), config, problems);
@@ -274,6 +276,11 @@ fn audit(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
         (1 << 20..=1 << 30).contains(&bytes).then_some(bytes)
     });
     s.switch("calls", &mut config.audit.calls, problems);
+    s.finish(problems);
+}
+
+fn activity(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
+    s.count("calls", 0..=MAX_KEPT as u64, &mut config.activity_calls, problems);
     s.finish(problems);
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::ServersFile;
 use crate::access::Tenancy;
+use crate::activity;
 use crate::audit::AuditSettings;
 use crate::gateway::{GatewaySettings, Groups};
 use crate::http::Settings as HttpSettings;
@@ -51,6 +52,8 @@ pub struct Config {
     pub allowed: AllowedServers,
     /// Settings of the audit, such as the time that it is kept.
     pub audit: AuditSettings,
+    /// Number of calls that activity keeps; 0 keeps none.
+    pub activity_calls: usize,
     /// Settings of the model that answers questions.
     pub llm: LlmSettings,
     /// Settings of the log.
@@ -83,6 +86,7 @@ impl Config {
             retention: Retention::default(),
             allowed: AllowedServers::Any,
             audit: AuditSettings::default(),
+            activity_calls: activity::KEPT,
             llm: LlmSettings::default(),
             log: logging::Settings::default(),
             servers: Vec::new(),

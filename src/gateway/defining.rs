@@ -1,5 +1,7 @@
 //! The changes for administrators: the set of servers, their children, and the approval of their tools.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::dispatch::unreachable;
@@ -7,7 +9,8 @@ use super::standing::require;
 use super::{Approval, Error, Gateway, PinReport, Principal, check_runs};
 use crate::access::Right;
 use crate::audit::{AuditEntry, Outcome, told_of_definition};
-use crate::registry::{Applied, ServerList, ServersFile};
+use crate::registry::{Applied, ServerEntry, ServerList, ServersFile};
+use crate::supervisor::OFF_SWITCHES;
 
 impl Gateway {
     /// Replaces a server's children, each when its successor is ready. A server that waits for its next start is
@@ -27,6 +30,43 @@ impl Gateway {
         tracing::info!(server = %entry.name, "restart asked for");
         self.0.supervisor.renew(&entry.id);
         Ok(())
+    }
+
+    /// Stops a server until it is started or restarted; its calls are refused meanwhile.
+    pub fn stop_server(&self, caller: &Principal, id_or_name: &str) -> Result<(), Error> {
+        let entry = self.run_by(caller, id_or_name)?;
+        tracing::info!(server = %entry.name, "stop asked for");
+        self.0.supervisor.stop(&entry.id);
+        Ok(())
+    }
+
+    /// Starts a server that was stopped, or that rests.
+    pub fn start_server(&self, caller: &Principal, id_or_name: &str) -> Result<(), Error> {
+        let entry = self.run_by(caller, id_or_name)?;
+        tracing::info!(server = %entry.name, "start asked for");
+        self.0.supervisor.resume(&entry.id);
+        Ok(())
+    }
+
+    fn run_by(&self, caller: &Principal, id_or_name: &str) -> Result<Arc<ServerEntry>, Error> {
+        require(caller, Right::Administer)?;
+        let entry = self.entry(caller, id_or_name)?;
+        check_runs(&entry)?;
+        Ok(entry)
+    }
+
+    /// Switches a server on or off in its definition. Durable when it returns.
+    pub async fn switch_server(&self, caller: &Principal, id_or_name: &str, on: bool) -> Result<(), Error> {
+        require(caller, Right::Administer)?;
+        let entry = self.entry(caller, id_or_name)?;
+        require(caller, Right::DefineServers)?;
+        // Every client has a switch of its own: all that are off would have to be on.
+        let switches = OFF_SWITCHES.iter().filter(|(member, off)| {
+            (*member == OFF_SWITCHES[0].0 && !on)
+                || on && entry.definition.raw().get(*member) == Some(&Value::Bool(*off))
+        });
+        let members = switches.map(|(member, off)| ((*member).to_owned(), Value::Bool(*off != on)));
+        self.update_server(caller, &entry.name, members.collect()).await
     }
 
     /// Applies a servers file. Returns what it added, changed and dropped since it was last applied. Like every act

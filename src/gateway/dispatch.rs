@@ -336,6 +336,7 @@ fn worth_waiting(
     }
     match &status.state {
         State::Disabled => return Err(Error::ServerDisabled { name: name() }),
+        State::Stopped => return Err(Error::ServerStopped { name: name() }),
         State::Backoff { until, attempt, cause, .. }
             if *until >= deadline || *attempt >= most_waited_failures(status, cause) =>
         {

@@ -34,6 +34,12 @@ pub enum Error {
         /// Name of the server.
         name: String,
     },
+    /// An operator stopped the server.
+    #[error("Server '{name}' is stopped; it serves again when an operator starts it (`mcpvisor start`)")]
+    ServerStopped {
+        /// Name of the server.
+        name: String,
+    },
     /// The definition names neither a command nor an address: it is kept and listed, never started.
     #[error("Server '{name}' names neither a command nor an address")]
     NoCommand {
@@ -237,6 +243,7 @@ impl Error {
             Error::Usage(error) => error.facts(),
             Error::Audit(error) => error.facts(),
             Error::ServerDisabled { .. } => of_caller("server_disabled", Retry::Pointless),
+            Error::ServerStopped { .. } => of_caller("server_stopped", Retry::Pointless),
             Error::NoCommand { .. } => of_caller("no_command", Retry::Pointless),
             Error::ServerNotPermitted { .. } => of_caller("server_not_permitted", Retry::Pointless),
             Error::ToolNotPermitted { .. } => of_caller("tool_not_permitted", Retry::Pointless),

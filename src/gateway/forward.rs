@@ -9,10 +9,12 @@ use super::keychange::calls_at_once;
 use super::standing::{Asker, check_invokes, present};
 use super::{Error, Gateway, Principal, ServerEntry, check_runs};
 use crate::access::CallOfKey;
+use crate::activity::ServerTag;
 use crate::mcp::method;
 use crate::supervisor::ServerHandle;
 use crate::telemetry::metrics::{Kind, OK};
 use crate::upstream::{Call, Limits};
+use crate::usage::{Reach, note, unix_ms};
 
 /// Operation that a caller asks of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,30 +123,24 @@ impl Gateway {
         mut invocation: Invocation<'a>,
     ) -> impl Future<Output = Result<T::Reply, Error>> + Send + 'a {
         async move {
-            let caller = &*present(caller)?;
-            let entry = self.entry(caller, invocation.server)?;
-            let operation = invocation.operation;
-            check_invokes(caller, &entry, operation.tool())?;
-            check_runs(&entry)?;
-            let handle = self.handle_for(&entry, caller)?;
-            let unchecked = self.check_before(&handle, &entry, operation, caller)?;
-            self.check_unread(caller)?;
-            let _under_way = self.begin_call(caller)?;
-            self.0.accounting.take(caller).await?;
+            let (operation, server) = (invocation.operation, invocation.server);
+            let refused = |error: Error| self.refused(caller, server, operation, error);
+            let caller = &*present(caller).map_err(refused)?;
+            let Admission { entry, handle, unchecked, _under_way } =
+                self.admit(caller, server, operation).map_err(refused)?;
+            self.0.accounting.take(caller).await.map_err(|error| refused(error.into()))?;
             let mut terms = self.terms(&handle, &entry, invocation.timeout, caller);
             terms.unchecked = unchecked;
             let meter = self.meter(&entry)?;
             let counted_as = operation.counted_as();
-            let mut measured =
-                meter.calls.measure(operation.kind(), caller.key_id(), counted_as, terms.started);
+            let mut measured = meter.calls.measure(operation.kind(), caller, counted_as, terms.started);
             let asker = Asker { caller, entry: &entry, tool: operation.tool() };
             let reply: Result<T, Error> =
                 dispatch(&handle, &mut invocation.call, &terms, &asker).await.and_then(Payload::read);
-            if let Err(refused) = &reply
-                && never_reached(refused)
-            {
+            let reach = reply.as_ref().map_or_else(reach, |_| Reach::Server);
+            if let (Err(refused), Reach::Nobody | Reach::Queue) = (&reply, reach) {
                 let refused = refused.clone();
-                measured.withdraw();
+                measured.end_short_of(refused.facts().name, reach);
                 self.0.accounting.give_back(caller);
                 return Err(without_hidden(refused, caller, &entry));
             }
@@ -153,6 +149,39 @@ impl Gateway {
                 measured.end(reply.as_ref().map_or_else(|error| error.facts().name, Payload::outcome));
             reply.map(|payload| T::reply(Answered { payload, entry, handle, latency }))
         }
+    }
+
+    /// Admits a call that the caller may make, that the server could take, and that the key has a place for.
+    fn admit<'a>(
+        &self,
+        caller: &'a Principal,
+        server: &str,
+        operation: Operation<'_>,
+    ) -> Result<Admission<'a>, Error> {
+        let entry = self.entry(caller, server)?;
+        check_invokes(caller, &entry, operation.tool())?;
+        check_runs(&entry)?;
+        let handle = self.handle_for(&entry, caller)?;
+        let unchecked = self.check_before(&handle, &entry, operation, caller)?;
+        self.check_unread(caller)?;
+        let under_way = self.begin_call(caller)?;
+        Ok(Admission { entry, handle, unchecked, _under_way: under_way })
+    }
+
+    /// Notes a call that was refused before it was measured, and returns the reason.
+    #[cold]
+    fn refused(&self, caller: &Principal, server: &str, operation: Operation<'_>, error: Error) -> Error {
+        // Of a server that it may not use a caller learns nothing that it did not know.
+        let is_hidden = matches!(error, Error::ServerNotPermitted { .. });
+        let known = self.0.registry.server(server).filter(|_| !is_hidden);
+        let tag = match &known {
+            Some(entry) => ServerTag { id: Some(entry.id.clone()), name: entry.name.clone() },
+            None => ServerTag { id: None, name: shortened(server).into() },
+        };
+        let what = (operation.kind(), operation.tool().unwrap_or_default());
+        let (ended, outcome) = ((unix_ms(), Duration::ZERO), (error.facts().name, false));
+        note(self.0.accounting.activity(), &Arc::new(tag), caller, what, ended, outcome);
+        error
     }
 
     /// Makes the checks that the lists of the last child allow already. Returns the check that is due once the next one
@@ -212,17 +241,59 @@ impl Gateway {
     }
 }
 
-/// Reports whether a request was refused before a server could receive it, because of its content or its caller.
-fn never_reached(refused: &Error) -> bool {
-    matches!(
-        refused,
+/// What a call was admitted with.
+struct Admission<'a> {
+    entry: Arc<ServerEntry>,
+    handle: Arc<ServerHandle>,
+    /// Check that is due once a child has announced its lists.
+    unchecked: Option<Box<Unchecked>>,
+    /// Place among the calls of the key.
+    _under_way: CallOfKey<'a>,
+}
+
+/// Longest name of a server that there is not, as activity keeps it, in bytes.
+const MAX_UNKNOWN: usize = 64;
+
+fn shortened(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_UNKNOWN)]
+}
+
+/// Returns how far a call came that ended with an error.
+fn reach(error: &Error) -> Reach {
+    match error {
         Error::ToolNotFound { .. }
-            | Error::ToolBlocked { .. }
-            | Error::ServerDisabled { .. }
-            | Error::ServerNotPermitted { .. }
-            | Error::ToolNotPermitted { .. }
-            | Error::Access(_)
-    )
+        | Error::ToolBlocked { .. }
+        | Error::ServerDisabled { .. }
+        | Error::ServerStopped { .. }
+        | Error::NoCommand { .. }
+        | Error::ServerNotPermitted { .. }
+        | Error::ToolNotPermitted { .. }
+        | Error::TooManyCalls { .. }
+        | Error::Unread { carried_out: false, .. }
+        | Error::SecretMissing { .. }
+        | Error::SecretNotFound
+        | Error::LoginFailed { .. }
+        | Error::Access(_)
+        | Error::Registry(_)
+        | Error::Usage(_)
+        | Error::Audit(_) => Reach::Nobody,
+        Error::Unreachable { in_flight: false, .. }
+        | Error::TimedOut { in_flight: false, .. }
+        | Error::BreakerOpen { .. }
+        | Error::Overloaded { .. }
+        | Error::TooManyPools { .. }
+        | Error::ShuttingDown => Reach::Queue,
+        Error::Unreachable { in_flight: true, .. }
+        | Error::TimedOut { in_flight: true, .. }
+        | Error::Unread { carried_out: true, .. }
+        | Error::ResourceNotFound { .. }
+        | Error::InvalidArguments { .. }
+        | Error::Rpc { .. }
+        | Error::InputRequired
+        | Error::BadReply { .. }
+        | Error::RequestTooLarge { .. }
+        | Error::Internal { .. } => Reach::Server,
+    }
 }
 
 /// Removes the suggestion of a tool that the caller may not see.

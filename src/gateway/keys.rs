@@ -16,7 +16,7 @@ use crate::clock;
 use crate::nearest::closest;
 use crate::registry::{self, MemberRequest, Registry, Revocation, Revoke};
 use crate::unix_time;
-use crate::usage::{Bucket, HistoryQuery, Period, Span, Usage, UsageOf};
+use crate::usage::{Bucket, HistoryQuery, Period, RangeQuery, RangeSums, Span, Usage, UsageOf};
 
 /// Parameters of a key to be made.
 #[derive(Debug, Clone, PartialEq)]
@@ -229,6 +229,12 @@ impl Gateway {
             .await??)
     }
 
+    /// Returns the sums over a range, of the same keys as [`Gateway::usage`].
+    pub async fn usage_of_range(&self, caller: &Principal, query: RangeQuery) -> Result<RangeSums, Error> {
+        let of = self.of_caller(caller, query.of);
+        Ok(while_accepted(caller, self.0.accounting.usage().sums(RangeQuery { of, ..query })).await??)
+    }
+
     /// Returns a history, newest bucket first, of the same keys as [`Gateway::usage`].
     pub async fn usage_history(&self, caller: &Principal, query: HistoryQuery) -> Result<Vec<Bucket>, Error> {
         let of = self.of_caller(caller, query.of);
@@ -245,7 +251,8 @@ impl Gateway {
             }
             Err(error) => return Err(error),
         };
-        let of = UsageOf { keys: Some(vec![key.clone().unwrap_or_else(|_| id.into())]), server: None };
+        let keys = Some(vec![key.clone().unwrap_or_else(|_| id.into())]);
+        let of = UsageOf { keys, ..UsageOf::default() };
         let usage = while_accepted(caller, self.0.accounting.usage().usage(span, of)).await??;
         if usage.total.calls() > 0 { Ok(usage) } else { key.map(|_| usage) }
     }

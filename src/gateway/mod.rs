@@ -1,5 +1,6 @@
 //! The gateway's operations, independent of any dialect: plain data in, plain data out.
 
+mod activity;
 mod acts;
 #[cfg(test)]
 mod authority_tests;
@@ -58,6 +59,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::usage::Accounting;
 use crate::{registry, unix_time};
 
+pub use self::activity::{ActivityFollower, ActivityNews, ActivityPage, ActivityReader};
 pub use self::acts::{Acts, Listener, UnderWay};
 pub use self::error::Error;
 pub use self::exporting::{AuditExport, AuditPieces};
@@ -74,10 +76,12 @@ pub use self::standing::while_accepted;
 pub use self::unread::{UnreadAnswer, UnreadLimits};
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply};
 pub use crate::access::{
-    AccessError, Attempts, CredentialError, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange,
-    MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Pattern,
-    Permissions, Plan, PlanRecord, Principal, RateReading, Role, Tenancy, TokenGrant, TooManySubjects,
+    AccessError, Attempts, CredentialError, Front, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange,
+    MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Origin, Pattern,
+    Permissions, Plan, PlanRecord, Principal, RateReading, RequestId, Role, Tenancy, TokenGrant,
+    TooManySubjects,
 };
+pub use crate::activity::{ActivityFilter, Call as ActivityCall, FAILED};
 #[cfg(test)]
 pub(crate) use crate::audit::AuditLine;
 pub use crate::audit::{
@@ -105,8 +109,8 @@ pub use crate::upstream::{
     PushedRequest, Resource, Stream, Tool, are_known,
 };
 pub use crate::usage::{
-    Bucket, CallStats, Error as UsageError, Granularity, HistoryQuery, Period, QuotaOf, Span, Traffic,
-    Usage as UsageReport, UsageOf,
+    Bucket, CallStats, Error as UsageError, Granularity, GroupSum, GroupedBy, Grouping, HistoryQuery, Period,
+    QuotaOf, RangeQuery, RangeSums, Resolution, Span, Traffic, Usage as UsageReport, UsageOf,
 };
 
 /// Settings of the gateway: deadlines and limits.

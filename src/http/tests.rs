@@ -18,6 +18,7 @@ pub(super) fn every_error() -> Vec<Error> {
     let every = vec![
         RegistryError::ServerNotFound { name: "x".into() }.into(),
         Error::ServerDisabled { name: "x".into() },
+        Error::ServerStopped { name: "x".into() },
         Error::NoCommand { name: "x".into() },
         Error::ServerNotPermitted { name: "x".into() },
         Error::ToolNotPermitted { tool: "t".into() },
@@ -133,6 +134,7 @@ fn is_listed(error: &Error) {
             AuditError::Overloaded { .. } | AuditError::ShuttingDown | AuditError::Internal { .. },
         )
         | Error::ServerDisabled { .. }
+        | Error::ServerStopped { .. }
         | Error::NoCommand { .. }
         | Error::ServerNotPermitted { .. }
         | Error::ToolNotPermitted { .. }

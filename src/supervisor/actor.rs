@@ -34,6 +34,8 @@ pub(super) enum SupervisorMsg {
     Apply(Vec<ServerSpec>),
     /// Request to replace the children of a server one by one, as if its definition had changed.
     Renew(Arc<str>),
+    /// An operator's request to stop a server with its pools, or to start it again.
+    Switch(Arc<str>, bool),
     /// Request for a server or a pool that rests.
     Demand(FleetId),
     /// Request to end a pool, which nobody can find any more.
@@ -113,6 +115,7 @@ impl Actor for SupervisorActor {
         match message {
             SupervisorMsg::Apply(specs) => state.apply(&myself, specs).await,
             SupervisorMsg::Renew(server) => state.renew(&myself, &server).await,
+            SupervisorMsg::Switch(server, on) => state.switch(&myself, &server, on).await,
             SupervisorMsg::Demand(id) => {
                 state.add_pool(&id);
                 state.with_fleet(&myself, &id, Fleet::demand).await;
@@ -171,6 +174,9 @@ impl Server {
 
     /// Returns the state of the server without replicas.
     fn resting(&self) -> State {
+        if self.fleet.is_stopped() && self.definition.runs() {
+            return State::Stopped;
+        }
         match self.fleet.is_enabled() || self.is_of_principals_only() && self.definition.runs() {
             true => State::Idle,
             false => match State::without_replicas(&self.definition, false) {
@@ -258,11 +264,23 @@ impl SupervisorState {
     async fn renew(&mut self, myself: &ActorRef<SupervisorMsg>, id: &Arc<str>) {
         for id in self.fleets_of(id) {
             let Some(server) = self.servers.get_mut(&id) else { continue };
+            server.fleet.resume();
             let mut actions = server.renew();
             // Asking for new children is asking for the server. A pool that rests gets a new one when it is called.
             if id.pool.is_none() {
                 actions.extend(server.fleet.demand());
             }
+            self.perform(myself, &id, actions).await;
+        }
+    }
+
+    async fn switch(&mut self, myself: &ActorRef<SupervisorMsg>, id: &Arc<str>, on: bool) {
+        for id in self.fleets_of(id) {
+            let Some(server) = self.servers.get_mut(&id) else { continue };
+            let actions = match on {
+                true => server.fleet.start(id.pool.is_none()),
+                false => server.fleet.stop(),
+            };
             self.perform(myself, &id, actions).await;
         }
     }

@@ -76,6 +76,8 @@ pub(super) struct Fleet {
     enabled: bool,
     /// `true` if the server is asked for; always `true` for an eager server that never stops when idle.
     asked: bool,
+    /// `true` from when an operator stops the server until one starts it.
+    stopped: bool,
     generation: u64,
     members: Vec<ReplicaEntry>,
     next: u64,
@@ -95,6 +97,7 @@ impl Fleet {
             policy: Policy::default(),
             enabled: false,
             asked: false,
+            stopped: false,
             generation: 0,
             members: Vec::new(),
             next: 0,
@@ -112,6 +115,8 @@ impl Fleet {
     pub(super) fn define(&mut self, policy: &Policy, runs: bool, new_child: bool) -> Vec<Action> {
         let switched_on = runs && !self.enabled;
         self.enabled = runs;
+        // What is switched off and on again is as new.
+        self.stopped &= runs;
         self.policy = policy.clone();
         if switched_on || policy.start == StartMode::Eager {
             self.asked = policy.start == StartMode::Eager;
@@ -121,14 +126,15 @@ impl Fleet {
         if new_child {
             return self.renew();
         }
-        let mut actions: Vec<Action> = self
-            .members
-            .iter()
-            .filter(|member| !member.leaving && member.doing != ReplicaPhase::Serving)
-            .map(|member| Action::Retry { number: member.number })
-            .collect();
+        let mut actions = self.retries();
         actions.extend(self.settle());
         actions
+    }
+
+    fn retries(&self) -> Vec<Action> {
+        let waiting =
+            self.members.iter().filter(|member| !member.leaving && member.doing != ReplicaPhase::Serving);
+        waiting.map(|member| Action::Retry { number: member.number }).collect()
     }
 
     /// Replaces all children, as if the definition had changed.
@@ -175,6 +181,33 @@ impl Fleet {
         self.settle()
     }
 
+    /// Ends all replicas and makes no further ones, whoever asks for the server, until it is started.
+    pub(super) fn stop(&mut self) -> Vec<Action> {
+        self.stopped = true;
+        self.settle()
+    }
+
+    /// Ends the effect of [`Fleet::stop`]; one that is `asked` for is started at once, and what waits for its next start
+    /// tries now.
+    pub(super) fn start(&mut self, asked: bool) -> Vec<Action> {
+        self.resume();
+        self.asked |= asked;
+        self.idle_since = None;
+        let mut actions = self.retries();
+        actions.extend(self.settle());
+        actions
+    }
+
+    /// Ends the effect of [`Fleet::stop`], for what comes next.
+    pub(super) fn resume(&mut self) {
+        self.stopped = false;
+    }
+
+    /// Reports whether an operator has stopped the server.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// Ends all replicas and makes no further ones.
     pub(super) fn close(&mut self) -> Vec<Action> {
         self.enabled = false;
@@ -185,7 +218,7 @@ impl Fleet {
     pub(super) fn look_every(&self) -> Option<Duration> {
         let scales = self.policy.replicas.min < self.policy.replicas.max;
         let idles = self.policy.idle_stop > Duration::ZERO;
-        if !self.enabled || !self.asked || !(scales || idles) {
+        if !self.is_wanted() || !(scales || idles) {
             return None;
         }
         let idle = self.policy.idle_stop / 4;
@@ -239,7 +272,7 @@ impl Fleet {
 
     /// Reports whether the server should have children now.
     pub(super) fn is_wanted(&self) -> bool {
-        self.enabled && self.asked
+        self.enabled && self.asked && !self.stopped
     }
 
     /// Reports whether the definition is to run at all.

@@ -714,7 +714,7 @@ fn rank(state: &State) -> u8 {
         State::Failed { .. } => 4,
         State::Exited { .. } => 5,
         State::Stopping => 6,
-        State::Idle | State::Disabled => 7,
+        State::Idle | State::Stopped | State::Disabled => 7,
     }
 }
 

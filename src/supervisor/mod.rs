@@ -98,6 +98,17 @@ impl Supervisor {
         let _ = self.actor.send_message(actor::SupervisorMsg::Renew(server.clone()));
     }
 
+    /// Stops a server with all its pools until it is started or renewed, however often it is called; calls in flight may
+    /// take ten seconds.
+    pub fn stop(&self, server: &Arc<str>) {
+        let _ = self.actor.send_message(actor::SupervisorMsg::Switch(server.clone(), false));
+    }
+
+    /// Starts a server that was stopped, or that rests.
+    pub fn resume(&self, server: &Arc<str>) {
+        let _ = self.actor.send_message(actor::SupervisorMsg::Switch(server.clone(), true));
+    }
+
     /// Returns the pool of a server that belongs to this owner, whose callers are `member`'s; makes it if there is none.
     /// `policy` is the server's. `is_over` tells whether the owner has ended.
     pub fn pool(

@@ -573,6 +573,7 @@ fn doing(state: &State) -> ReplicaPhase {
         State::Ready | State::Degraded => ReplicaPhase::Serving,
         State::Exited { .. } => ReplicaPhase::Over,
         State::Disabled
+        | State::Stopped
         | State::Idle
         | State::Starting
         | State::Stopping

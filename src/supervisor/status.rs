@@ -19,6 +19,8 @@ use crate::upstream::http::Word;
 pub enum State {
     /// Switched off by the operator, or without a command to run.
     Disabled,
+    /// Was stopped by an operator, and stays so until one starts it or the daemon starts anew.
+    Stopped,
     /// Not running because nothing asks for it; the first call starts it.
     Idle,
     /// A child was spawned or waits for its turn, and is not ready yet.
@@ -80,6 +82,7 @@ impl State {
     pub fn name(&self) -> &'static str {
         match self {
             State::Disabled => "disabled",
+            State::Stopped => "stopped",
             State::Idle => "idle",
             State::Starting => "starting",
             State::Ready => "ready",
@@ -93,8 +96,9 @@ impl State {
     }
 
     /// Every name that [`State::name`] can return, for metrics that show one series per state.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "disabled",
+        "stopped",
         "idle",
         "starting",
         "ready",
@@ -116,6 +120,7 @@ impl State {
         match self {
             State::Backoff { until, .. } | State::Unauthorized { until, .. } => Some(on_the_wall(*until)),
             State::Disabled
+            | State::Stopped
             | State::Idle
             | State::Starting
             | State::Ready
@@ -134,6 +139,7 @@ impl State {
             | State::Failed { cause }
             | State::Exited { cause } => Some(cause),
             State::Disabled
+            | State::Stopped
             | State::Idle
             | State::Starting
             | State::Ready

@@ -8,9 +8,11 @@ use super::buffer::UsageBuffer;
 use super::error::Error;
 use super::meter::Meter;
 use super::quota::Quotas;
+use super::retention::Retention;
 use super::traffic::Traffic;
-use super::writer::{self, Retention, UsageBuffers, UsageHandle};
+use super::writer::{self, UsageBuffers, UsageHandle};
 use crate::access::{KeyRing, Principal};
+use crate::activity::{Activity, ServerTag};
 use crate::store::Store;
 use crate::telemetry::metrics::ServerMetrics;
 
@@ -21,6 +23,7 @@ pub struct Accounting {
     quotas: Quotas,
     /// Traffic of each server before this start.
     before: HashMap<Arc<str>, Traffic>,
+    activity: Activity,
 }
 
 impl Accounting {
@@ -35,7 +38,17 @@ impl Accounting {
         let buffers = UsageBuffers::default();
         let (usage, before) = writer::start(store, buffers.clone(), keys.clone(), retention, backups)?;
         let quotas = Quotas::load(keys, usage.clone()).await?;
-        Ok(Accounting { usage, buffers, quotas, before })
+        Ok(Accounting { usage, buffers, quotas, before, activity: Activity::default() })
+    }
+
+    /// Notes each call in this ring as well; none is without.
+    pub fn noting(self, activity: Activity) -> Accounting {
+        Accounting { activity, ..self }
+    }
+
+    /// Returns the ring that calls are noted in.
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     /// Returns the handle to the thread, for what was counted.
@@ -55,7 +68,8 @@ impl Accounting {
 
     /// Makes the counters of a server's calls, beginning with its traffic before this start.
     pub(crate) fn meter(&self, id: &Arc<str>, name: &Arc<str>, metrics: ServerMetrics) -> Meter {
-        Meter::new(name.clone(), metrics, self.buffer(id, name), self.before(id))
+        let tag = ServerTag { id: Some(id.clone()), name: name.clone() };
+        Meter::new(tag, metrics, self.buffer(id, name), self.activity.clone(), self.before(id))
     }
 
     /// Makes the buffer that the calls of a server are counted in.

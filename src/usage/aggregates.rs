@@ -3,6 +3,7 @@
 //!
 //! | key | value |
 //! |---|---|
+//! | `u/m/` minute `/` key, server, tool | a [`CallStats`], for a few hours |
 //! | `u/h/` hour `/` key, server, tool | a [`CallStats`]; big-endian numbers, parts divided by NUL |
 //! | `u/d/` day `/` key, server, tool | the same for a day |
 //! | `u/k/` key | total of a key |
@@ -15,10 +16,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::buffer::Counted;
-use super::calendar::{day_of, day_of_hour};
+use super::calendar::{day_of, day_of_hour, hour_of_minute};
 use super::call_stats::CallStats;
 use crate::store::{Op, Record, Store, StoreError, decode, encode};
 
+const MINUTES: &[u8] = b"u/m/";
 const HOURS: &[u8] = b"u/h/";
 const DAYS: &[u8] = b"u/d/";
 const KEYS: &[u8] = b"u/k/";
@@ -77,6 +79,7 @@ pub(super) struct Grant {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum AggregateKey {
+    Minute(u32, UsageKey),
     Hour(u32, UsageKey),
     Day(u32, UsageKey),
     Key(Arc<str>),
@@ -86,6 +89,7 @@ enum AggregateKey {
 /// Usage sums; see the module.
 pub(super) struct UsageAggregates {
     store: Arc<dyn Store>,
+    minutes: HashMap<(u32, UsageKey), CallStats>,
     hours: HashMap<(u32, UsageKey), CallStats>,
     days: HashMap<(u32, UsageKey), CallStats>,
     pub(super) keys: HashMap<Arc<str>, Total>,
@@ -102,8 +106,8 @@ impl UsageAggregates {
             records.iter().map(|(key, value)| Ok((text(&key[prefix.len()..]), decode(key, value)?))).collect()
         };
         let (keys, servers) = (totals(KEYS)?, totals(SERVERS)?);
-        let (hours, days, dirty) = (HashMap::new(), HashMap::new(), BTreeSet::new());
-        Ok(UsageAggregates { store, hours, days, keys, servers, dirty })
+        let (minutes, hours, days) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Ok(UsageAggregates { store, minutes, hours, days, keys, servers, dirty: BTreeSet::new() })
     }
 
     /// Adds the counted calls of a server. After an error nothing of them was added.
@@ -113,11 +117,14 @@ impl UsageAggregates {
         name: &Arc<str>,
         counted: &Counted,
     ) -> Result<(), StoreError> {
-        let Counted { hour, key, tool, tally } = counted;
-        let (hour, day) = (*hour, day_of_hour(*hour));
+        let Counted { minute, key, tool, tally } = counted;
+        let (minute, hour) = (*minute, hour_of_minute(*minute));
+        let day = day_of_hour(hour);
         let line = UsageKey { key: key.clone(), server: server.clone(), tool: tool.clone() };
+        self.go_on_from(MINUTES, minute, &line)?;
         self.go_on_from(HOURS, hour, &line)?;
         self.go_on_from(DAYS, day, &line)?;
+        self.minutes.entry((minute, line.clone())).or_default().add(tally);
         self.hours.entry((hour, line.clone())).or_default().add(tally);
         self.days.entry((day, line.clone())).or_default().add(tally);
         self.keys.entry(key.clone()).or_default().add(day, tally);
@@ -125,6 +132,7 @@ impl UsageAggregates {
         total.add(day, tally);
         total.name = Some(name.clone());
         self.dirty.extend([
+            AggregateKey::Minute(minute, line.clone()),
             AggregateKey::Hour(hour, line.clone()),
             AggregateKey::Day(day, line),
             AggregateKey::Key(key.clone()),
@@ -133,9 +141,13 @@ impl UsageAggregates {
         Ok(())
     }
 
-    /// Loads the sum of an hour or a day, unless it is in memory. A damaged one begins at zero.
+    /// Loads the sum of a minute, an hour or a day, unless it is in memory. A damaged one begins at zero.
     fn go_on_from(&mut self, prefix: &[u8], number: u32, line: &UsageKey) -> Result<(), StoreError> {
-        let sums = if prefix == HOURS { &mut self.hours } else { &mut self.days };
+        let sums = match prefix {
+            MINUTES => &mut self.minutes,
+            HOURS => &mut self.hours,
+            _ => &mut self.days,
+        };
         let place = (number, line.clone());
         if sums.contains_key(&place) {
             return Ok(());
@@ -179,6 +191,9 @@ impl UsageAggregates {
             encode(&totals.get(id).cloned().unwrap_or_default())
         };
         let (key, value) = match place {
+            AggregateKey::Minute(minute, line) => {
+                (place_key(MINUTES, *minute, line), sum(&self.minutes, *minute, line)?)
+            }
             AggregateKey::Hour(hour, line) => (place_key(HOURS, *hour, line), sum(&self.hours, *hour, line)?),
             AggregateKey::Day(day, line) => (place_key(DAYS, *day, line), sum(&self.days, *day, line)?),
             AggregateKey::Key(id) => ([KEYS, id.as_bytes()].concat(), total(&self.keys, id)?),
@@ -187,18 +202,22 @@ impl UsageAggregates {
         Ok(Op::Put { key, value })
     }
 
-    /// Drops written hours and days before these from memory; the store keeps them.
-    pub(super) fn forget(&mut self, hour: u32, day: u32) {
-        let dirty = &self.dirty;
-        self.hours
-            .retain(|(at, line), _| *at >= hour || dirty.contains(&AggregateKey::Hour(*at, line.clone())));
-        self.days.retain(|(at, line), _| *at >= day || dirty.contains(&AggregateKey::Day(*at, line.clone())));
+    /// Drops what is written of before this minute, its hour and its day from memory; the store keeps it.
+    pub(super) fn forget(&mut self, minute: u32) {
+        let (hour, dirty) = (hour_of_minute(minute), &self.dirty);
+        let day = day_of_hour(hour);
+        let is_dirty = |of: fn(u32, UsageKey) -> AggregateKey, at: u32, line: &UsageKey| {
+            dirty.contains(&of(at, line.clone()))
+        };
+        self.minutes.retain(|(at, line), _| *at >= minute || is_dirty(AggregateKey::Minute, *at, line));
+        self.hours.retain(|(at, line), _| *at >= hour || is_dirty(AggregateKey::Hour, *at, line));
+        self.days.retain(|(at, line), _| *at >= day || is_dirty(AggregateKey::Day, *at, line));
     }
 
-    /// Removes older hours and days from the store. Returns the number of records removed.
-    pub(super) fn expire(&self, hour: u32, day: u32) -> Result<usize, StoreError> {
+    /// Removes older minutes, hours and days from the store. Returns the number of records removed.
+    pub(super) fn expire(&self, minute: u32, hour: u32, day: u32) -> Result<usize, StoreError> {
         let mut batch = Vec::new();
-        for (prefix, first) in [(HOURS, hour), (DAYS, day)] {
+        for (prefix, first) in [(MINUTES, minute), (HOURS, hour), (DAYS, day)] {
             for (key, _) in self.store.scan_prefix(prefix)? {
                 match place_of(prefix, &key) {
                     Some((number, _)) if number >= first => break,
@@ -229,9 +248,19 @@ impl UsageAggregates {
         Ok(records)
     }
 
+    /// Returns the last name of a server; `None` if it is not known.
+    pub(super) fn name(&self, server: &str) -> Option<Arc<str>> {
+        self.servers.get(server).and_then(|total| total.name.clone())
+    }
+
     /// Returns the sums of a day.
     pub(super) fn day(&self, day: u32) -> Result<Vec<(UsageKey, CallStats)>, StoreError> {
         self.read(DAYS, day, &self.days)
+    }
+
+    /// Returns the sums of a minute.
+    pub(super) fn minute(&self, minute: u32) -> Result<Vec<(UsageKey, CallStats)>, StoreError> {
+        self.read(MINUTES, minute, &self.minutes)
     }
 
     /// Returns the sums of an hour.
@@ -301,7 +330,7 @@ mod tests {
     fn counted(hour: u32, tool: &str) -> Counted {
         let mut tally = CallStats::default();
         tally.record("ok", Duration::from_millis(2), (1, 1));
-        Counted { hour, key: "key_1".into(), tool: tool.into(), tally }
+        Counted { minute: hour * 60, key: "key_1".into(), tool: tool.into(), tally }
     }
 
     fn sums(store: &Arc<MemoryStore>) -> UsageAggregates {
@@ -330,8 +359,9 @@ mod tests {
         assert_eq!(calls(&sums.hour(48).expect("memory")), 3);
         assert_eq!((sums.keys["key_1"].calls, sums.servers["mcp_1"].name.as_deref()), (6, Some("one")));
         assert_eq!((sums.keys["key_1"].today(2 * 86_400), sums.keys["key_1"].today(3 * 86_400)), (6, 0));
-        assert_eq!(sums.expire(49, 2).expect("memory"), 1, "one hour is over");
-        sums.forget(49, 2);
+        assert_eq!(calls(&sums.minute(49 * 60).expect("memory")), 3);
+        assert_eq!(sums.expire(49 * 60, 49, 2).expect("memory"), 2, "one hour and a minute are over");
+        sums.forget(49 * 60);
         assert_eq!(calls(&sums.hour(48).expect("memory")), 0);
         assert_eq!(calls(&sums.day(2).expect("memory")), 6);
     }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::accounting::Accounting;
 use super::buffer::{UsageBuffer, UsageSample};
-use super::calendar::hour_of;
+use super::calendar::minute_of;
 use super::error::Error;
-use super::writer::Retention;
+use super::retention::Retention;
 use crate::access::{KeyRing, RateReading};
 use crate::clock;
 use crate::store::Store;
@@ -45,6 +45,6 @@ impl CallAccounting {
 
     fn count(&self, key: &Arc<str>, tool: &str, took: Duration) {
         let sample = UsageSample { key, tool, outcome: OK, took, bytes: (32, 64) };
-        self.buffer.enter(hour_of(clock::now()), sample);
+        self.buffer.enter(minute_of(clock::now()), sample);
     }
 }

@@ -20,17 +20,17 @@ pub(crate) struct UsageBuffer(Mutex<BufferState>);
 
 #[derive(Debug, Default)]
 struct BufferState {
-    hour: u32,
+    minute: u32,
     lines: HashMap<Arc<str>, HashMap<Box<str>, CallStats>>,
-    /// Counts of past hours, and counts that could not be added to the sums: by hour, key and tool.
+    /// Counts of past minutes, and counts that could not be added to the sums: by minute, key and tool.
     closed: HashMap<(u32, Arc<str>, Box<str>), CallStats>,
 }
 
-/// Calls of one key to one tool in one hour.
+/// Calls of one key to one tool in one minute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Counted {
-    /// Hour as its number since 1970, UTC.
-    pub(super) hour: u32,
+    /// Minute as its number since 1970, UTC.
+    pub(super) minute: u32,
     pub(super) key: Arc<str>,
     pub(super) tool: Box<str>,
     pub(super) tally: CallStats,
@@ -52,13 +52,13 @@ pub(crate) struct UsageSample<'a> {
 }
 
 impl UsageBuffer {
-    /// Counts a call that ended in this hour.
-    pub(crate) fn enter(&self, hour: u32, line: UsageSample<'_>) {
+    /// Counts a call that ended in this minute.
+    pub(crate) fn enter(&self, minute: u32, line: UsageSample<'_>) {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if pages.hour != hour {
+        if pages.minute != minute {
             let old = pages.take();
             old.into_iter().for_each(|counted| pages.close(counted));
-            pages.hour = hour;
+            pages.minute = minute;
         }
         // Most calls are of a tool that was called before.
         if let Some(tally) = pages.lines.get_mut(line.key).and_then(|tools| tools.get_mut(line.tool)) {
@@ -82,7 +82,7 @@ impl UsageBuffer {
     pub(super) fn take(&self) -> Vec<Counted> {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = std::mem::take(&mut pages.closed).into_iter();
-        let closed = closed.map(|((hour, key, tool), tally)| Counted { hour, key, tool, tally });
+        let closed = closed.map(|((minute, key, tool), tally)| Counted { minute, key, tool, tally });
         closed.chain(pages.take()).collect()
     }
 
@@ -94,18 +94,18 @@ impl UsageBuffer {
 
 impl BufferState {
     fn close(&mut self, counted: Counted) {
-        let Counted { hour, key, tool, tally } = counted;
-        self.closed.entry((hour, key, tool)).or_default().add(&tally);
+        let Counted { minute, key, tool, tally } = counted;
+        self.closed.entry((minute, key, tool)).or_default().add(&tally);
     }
 
     fn take(&mut self) -> Vec<Counted> {
-        let hour = self.hour;
+        let minute = self.minute;
         let mut counted = Vec::new();
         // Tools without a call since the last time are dropped, so that the map stays small.
         for (key, tools) in &mut self.lines {
             tools.retain(|_, tally| !tally.is_empty());
             let taken = tools.iter_mut().map(|(tool, tally)| Counted {
-                hour,
+                minute,
                 key: key.clone(),
                 tool: tool.clone(),
                 tally: std::mem::take(tally),
@@ -121,9 +121,9 @@ impl BufferState {
 mod tests {
     use super::*;
 
-    fn enter(book: &UsageBuffer, hour: u32, key: &Arc<str>, tool: &str) {
+    fn enter(book: &UsageBuffer, minute: u32, key: &Arc<str>, tool: &str) {
         let took = Duration::from_millis(1);
-        book.enter(hour, UsageSample { key, tool, outcome: "ok", took, bytes: (1, 2) });
+        book.enter(minute, UsageSample { key, tool, outcome: "ok", took, bytes: (1, 2) });
     }
 
     fn told_twice(taken: &[Counted]) -> impl Iterator<Item = Counted> {
@@ -131,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_taken_exactly_once_and_hours_are_kept_apart() {
+    fn everything_is_taken_exactly_once_and_minutes_are_kept_apart() {
         let (book, key) = (UsageBuffer::default(), Arc::<str>::from("key_1"));
         enter(&book, 7, &key, "a");
         enter(&book, 7, &key, "a");
         enter(&book, 8, &key, "a");
         let mut taken = book.take();
-        taken.sort_by_key(|counted| counted.hour);
-        let told: Vec<_> = taken.iter().map(|one| (one.hour, &*one.tool, one.tally.calls())).collect();
+        taken.sort_by_key(|counted| counted.minute);
+        let told: Vec<_> = taken.iter().map(|one| (one.minute, &*one.tool, one.tally.calls())).collect();
         assert_eq!(told, [(7, "a", 2), (8, "a", 1)]);
         assert!(book.take().is_empty() && book.is_empty());
         enter(&book, 8, &key, "a");

@@ -24,7 +24,8 @@ impl ByHand {
         let writer = open(store, books, keys, Retention::default(), Some(backups))?;
         let (questions, queue) = mpsc::sync_channel(QUEUE);
         let written_at = writer.written_at.clone();
-        let handle = UsageHandle { questions, thread: Arc::default(), written_at };
+        let handle =
+            UsageHandle { questions, thread: Arc::default(), written_at, retention: Retention::default() };
         Ok(ByHand { writer, queue, handle })
     }
 

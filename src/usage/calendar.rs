@@ -2,6 +2,16 @@
 
 use time::{Date, Month, OffsetDateTime, UtcOffset};
 
+/// Returns the number of the minute since 1970.
+pub(crate) fn minute_of(unix_seconds: u64) -> u32 {
+    u32::try_from(unix_seconds / 60).unwrap_or(u32::MAX)
+}
+
+/// Returns the number of the hour since 1970 that a minute belongs to.
+pub(super) fn hour_of_minute(minute: u32) -> u32 {
+    minute / 60
+}
+
 /// Returns the number of the hour since 1970.
 pub(crate) fn hour_of(unix_seconds: u64) -> u32 {
     u32::try_from(unix_seconds / 3600).unwrap_or(u32::MAX)

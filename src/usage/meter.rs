@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::buffer::{UsageBuffer, UsageSample};
-use super::calendar::hour_of;
+use super::calendar::minute_of;
 use super::traffic::Traffic;
+use crate::access::Principal;
+use crate::activity::{Activity, Call, ServerTag, ToolName};
 use crate::clock;
 use crate::telemetry::metrics::{Kind, OK, ServerMetrics};
 use crate::unix_time;
@@ -16,7 +18,8 @@ const COUNT_BITS: u32 = 40;
 
 /// Counters of a server's calls. Atomics only, on the path of a call.
 pub(crate) struct Meter {
-    server: Arc<str>,
+    server: Arc<ServerTag>,
+    activity: Activity,
     metrics: ServerMetrics,
     book: Arc<UsageBuffer>,
     calls: AtomicU64,
@@ -29,14 +32,16 @@ pub(crate) struct Meter {
 impl Meter {
     /// Creates the counters of a server, beginning with its earlier traffic.
     pub(crate) fn new(
-        server: Arc<str>,
+        server: ServerTag,
         metrics: ServerMetrics,
         book: Arc<UsageBuffer>,
+        activity: Activity,
         before: Traffic,
     ) -> Meter {
         let us = u64::try_from(before.total_latency.as_micros()).unwrap_or(u64::MAX);
         Meter {
-            server,
+            server: Arc::new(server),
+            activity,
             metrics,
             book,
             calls: AtomicU64::new(before.calls),
@@ -49,7 +54,7 @@ impl Meter {
 
     /// Returns the server's name.
     pub(crate) fn server(&self) -> &str {
-        &self.server
+        &self.server.name
     }
 
     /// Returns the server's metrics, for what is not counted by calls.
@@ -57,23 +62,22 @@ impl Meter {
         &self.metrics
     }
 
-    /// Measures a call of this key to this tool that started at `started`. If dropped before [`Measured::end`], it
-    /// counts as a call whose caller left.
+    /// Measures a call of this caller that started at `started`: to a tool, or to what is no tool and counted by the name
+    /// of its method. If dropped before [`Measured::end`], it counts as a call whose caller left.
     pub(crate) fn measure<'a>(
         &'a self,
         kind: Kind,
-        key: &'a Arc<str>,
+        caller: &'a Principal,
         tool: &'a str,
         started: Instant,
     ) -> Measured<'a> {
-        Measured { meter: self, kind, key, tool, started, counts: true, bytes: (0, 0) }
+        Measured { meter: self, kind, caller, tool, started, counts: true, bytes: (0, 0) }
     }
 
-    fn record(&self, kind: Kind, line: UsageSample<'_>) {
+    /// Counts a call that may have reached the server and ended at this time.
+    fn count(&self, now_ms: u64, line: UsageSample<'_>) {
         let UsageSample { outcome, took, .. } = line;
-        self.metrics.observe(kind, outcome, took);
-        let now_ms = unix_ms();
-        self.book.enter(hour_of(now_ms / 1000), line);
+        self.book.enter(minute_of(now_ms / 1000), line);
         self.calls.fetch_add(1, Ordering::Relaxed);
         if outcome != OK {
             self.errors.fetch_add(1, Ordering::Relaxed);
@@ -84,7 +88,7 @@ impl Meter {
         }
         let _ = self
             .today
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |today| Some(count(today, day(now_ms))));
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |today| Some(one_more(today, day(now_ms))));
     }
 
     pub(crate) fn read(&self) -> Traffic {
@@ -105,7 +109,7 @@ impl Meter {
 pub(crate) struct Measured<'a> {
     meter: &'a Meter,
     kind: Kind,
-    key: &'a Arc<str>,
+    caller: &'a Principal,
     tool: &'a str,
     bytes: (usize, usize),
     started: Instant,
@@ -121,18 +125,34 @@ impl Measured<'_> {
 
     /// Ends the measurement and returns the duration of the call.
     pub(crate) fn end(mut self, outcome: &'static str) -> Duration {
-        self.count(outcome)
+        self.record(outcome, Reach::Server)
     }
 
-    /// Ends without counting anything: the call was refused before it went to the server.
-    pub(crate) fn withdraw(mut self) {
-        self.counts = false;
+    /// Ends the measurement of a call that the server has provably not had: it does not count as used.
+    pub(crate) fn end_short_of(mut self, outcome: &'static str, reach: Reach) {
+        self.record(outcome, reach);
     }
 
-    fn count(&mut self, outcome: &'static str) -> Duration {
+    fn record(&mut self, outcome: &'static str, reach: Reach) -> Duration {
         self.counts = false;
-        let (key, tool, bytes, took) = (self.key, self.tool, self.bytes, self.started.elapsed());
-        self.meter.record(self.kind, UsageSample { key, tool, outcome, took, bytes });
+        let (took, now_ms) = (self.started.elapsed(), unix_ms());
+        if reach != Reach::Nobody {
+            self.meter.metrics.observe(self.kind, outcome, took);
+        }
+        if reach == Reach::Server {
+            let (key, tool, bytes) = (self.caller.key_id(), self.tool, self.bytes);
+            self.meter.count(now_ms, UsageSample { key, tool, outcome, took, bytes });
+        }
+        let tool = if self.kind == Kind::Tool { self.tool } else { "" };
+        let (server, reached) = (&self.meter.server, reach == Reach::Server);
+        note(
+            &self.meter.activity,
+            server,
+            self.caller,
+            (self.kind, tool),
+            (now_ms, took),
+            (outcome, reached),
+        );
         took
     }
 }
@@ -140,12 +160,50 @@ impl Measured<'_> {
 impl Drop for Measured<'_> {
     fn drop(&mut self) {
         if self.counts {
-            self.count("cancelled");
+            self.record("cancelled", Reach::Server);
         }
     }
 }
 
-fn unix_ms() -> u64 {
+/// How far a call came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It was refused for what it was or who made it, which is no matter of the server.
+    Nobody,
+    /// The server was down, busy or too slow, and has not had it.
+    Queue,
+    /// The server may have had it.
+    Server,
+}
+
+/// Notes a call that has just ended.
+pub(crate) fn note(
+    activity: &Activity,
+    server: &Arc<ServerTag>,
+    caller: &Principal,
+    (kind, tool): (Kind, &str),
+    (now_ms, took): (u64, Duration),
+    (outcome, reached): (&'static str, bool),
+) {
+    activity.note(|| {
+        let origin = caller.origin();
+        Call {
+            caller: caller.tag(),
+            server: server.clone(),
+            tool: ToolName::from(tool),
+            request: origin.request.clone(),
+            started_ms: now_ms.saturating_sub(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            took_us: u32::try_from(took.as_micros()).unwrap_or(u32::MAX),
+            outcome,
+            kind,
+            front: origin.front,
+            reached,
+        }
+    });
+}
+
+/// Returns the time in milliseconds since 1970, as far as the clock is believed.
+pub(crate) fn unix_ms() -> u64 {
     let since = unix_time::since_epoch(clock::wall_clock());
     let believed = clock::believed_at(since.as_secs());
     if believed != since.as_secs() {
@@ -160,7 +218,7 @@ fn day(unix_ms: u64) -> u64 {
 }
 
 /// Counts one more on this day; a new day starts at one.
-fn count(today: u64, day: u64) -> u64 {
+fn one_more(today: u64, day: u64) -> u64 {
     if today >> COUNT_BITS == day { today + 1 } else { day << COUNT_BITS | 1 }
 }
 
@@ -170,8 +228,8 @@ mod tests {
 
     #[test]
     fn a_new_day_starts_at_one() {
-        let monday = count(count(0, 20_000), 20_000);
+        let monday = one_more(one_more(0, 20_000), 20_000);
         assert_eq!(monday & 0xff, 2);
-        assert_eq!(count(monday, 20_001), 20_001 << COUNT_BITS | 1);
+        assert_eq!(one_more(monday, 20_001), 20_001 << COUNT_BITS | 1);
     }
 }

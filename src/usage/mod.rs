@@ -13,7 +13,9 @@ mod call_stats;
 mod error;
 mod meter;
 mod quota;
+mod ranges;
 mod report;
+mod retention;
 mod traffic;
 mod writer;
 
@@ -23,15 +25,16 @@ pub use self::bench::CallAccounting;
 #[cfg(test)]
 pub(crate) use self::buffer::{UsageBuffer, UsageSample};
 #[cfg(test)]
-pub(crate) use self::calendar::{day_of, first_of_month, hour_of};
+pub(crate) use self::calendar::{day_of, first_of_month, minute_of};
 pub use self::call_stats::CallStats;
 pub use self::error::{Error, QuotaOf};
-pub(crate) use self::meter::Meter;
+pub(crate) use self::meter::{Meter, Reach, note, unix_ms};
 #[cfg(test)]
 pub(crate) use self::quota::Quotas;
+pub use self::ranges::{GroupSum, GroupedBy, Grouping, RangeQuery, RangeSums, Resolution};
 pub use self::report::{Bucket, Granularity, HistoryQuery, Period, Span, Usage, UsageOf};
+pub use self::retention::Retention;
 pub use self::traffic::Traffic;
-pub use self::writer::Retention;
 #[cfg(test)]
 pub(crate) use self::writer::UsageBuffers;
 #[cfg(test)]

@@ -70,12 +70,15 @@ pub struct UsageOf {
     pub keys: Option<Vec<Arc<str>>>,
     /// Id of the server to count; `None` for all.
     pub server: Option<Arc<str>>,
+    /// Name of the tool to count; `None` for all.
+    pub tool: Option<Box<str>>,
 }
 
 impl UsageOf {
-    fn takes(&self, line: &UsageKey) -> bool {
+    pub(super) fn takes(&self, line: &UsageKey) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.contains(&line.key))
             && self.server.as_ref().is_none_or(|server| *server == line.server)
+            && self.tool.as_ref().is_none_or(|tool| *tool == line.tool)
     }
 }
 
@@ -136,29 +139,56 @@ pub struct Bucket {
 
 /// Sums up the calls of a span that `of` selects.
 pub(super) fn usage(sums: &UsageAggregates, span: Span, of: &UsageOf) -> Result<Usage, StoreError> {
-    let mut usage = Usage::default();
-    let mut servers: HashMap<Arc<str>, CallStats> = HashMap::new();
-    let mut keys: HashMap<Arc<str>, CallStats> = HashMap::new();
-    let mut tools: HashMap<(Arc<str>, Box<str>), CallStats> = HashMap::new();
+    let mut summing = Summing::default();
     for day in span.days() {
-        let mut of_day = CallStats::default();
-        for (line, tally) in sums.day(day)?.into_iter().filter(|(line, _)| of.takes(line)) {
-            of_day.add(&tally);
-            servers.entry(line.server.clone()).or_default().add(&tally);
-            keys.entry(line.key).or_default().add(&tally);
-            tools.entry((line.server, line.tool)).or_default().add(&tally);
-        }
-        usage.total.add(&of_day);
-        usage.by_day.push((start_of_day(day), of_day));
+        summing.day(start_of_day(day));
+        let lines = sums.day(day)?;
+        lines.iter().filter(|(line, _)| of.takes(line)).for_each(|(line, tally)| summing.add(line, tally));
     }
-    let name = |id: &Arc<str>| sums.servers.get(id).and_then(|total| total.name.clone());
-    usage.by_server = servers.into_iter().map(|(id, tally)| (id.clone(), name(&id), tally)).collect();
-    usage.by_server.sort_by(|a, b| b.2.calls().cmp(&a.2.calls()).then_with(|| a.0.cmp(&b.0)));
-    usage.by_key = keys.into_iter().collect();
-    usage.by_key.sort_by(|a, b| b.1.calls().cmp(&a.1.calls()).then_with(|| a.0.cmp(&b.0)));
-    usage.by_tool = tools.into_iter().map(|((server, tool), tally)| (server, tool, tally)).collect();
-    usage.by_tool.sort_by(|a, b| b.2.calls().cmp(&a.2.calls()).then_with(|| (&a.0, &a.1).cmp(&(&b.0, &b.1))));
-    Ok(usage)
+    Ok(summing.usage(sums))
+}
+
+/// Sums that are being made.
+#[derive(Default)]
+pub(super) struct Summing {
+    usage: Usage,
+    servers: HashMap<Arc<str>, CallStats>,
+    keys: HashMap<Arc<str>, CallStats>,
+    tools: HashMap<(Arc<str>, Box<str>), CallStats>,
+}
+
+impl Summing {
+    /// Begins a day, given as its first second, unless that is the last one that was begun.
+    pub(super) fn day(&mut self, start: u64) {
+        if self.usage.by_day.last().is_none_or(|(last, _)| *last != start) {
+            self.usage.by_day.push((start, CallStats::default()));
+        }
+    }
+
+    /// Adds calls of the last day that was begun.
+    pub(super) fn add(&mut self, line: &UsageKey, tally: &CallStats) {
+        self.usage.total.add(tally);
+        if let Some((_, of_day)) = self.usage.by_day.last_mut() {
+            of_day.add(tally);
+        }
+        self.servers.entry(line.server.clone()).or_default().add(tally);
+        self.keys.entry(line.key.clone()).or_default().add(tally);
+        self.tools.entry((line.server.clone(), line.tool.clone())).or_default().add(tally);
+    }
+
+    /// Returns the sums, the most called first.
+    pub(super) fn usage(self, sums: &UsageAggregates) -> Usage {
+        let Summing { mut usage, servers, keys, tools } = self;
+        usage.by_server =
+            servers.into_iter().map(|(id, tally)| (id.clone(), sums.name(&id), tally)).collect();
+        usage.by_server.sort_by(|a, b| b.2.calls().cmp(&a.2.calls()).then_with(|| a.0.cmp(&b.0)));
+        usage.by_key = keys.into_iter().collect();
+        usage.by_key.sort_by(|a, b| b.1.calls().cmp(&a.1.calls()).then_with(|| a.0.cmp(&b.0)));
+        usage.by_tool = tools.into_iter().map(|((server, tool), tally)| (server, tool, tally)).collect();
+        let place = |one: &(Arc<str>, Box<str>, CallStats)| (one.0.clone(), one.1.clone());
+        usage.by_tool.sort_by(|a, b| b.2.calls().cmp(&a.2.calls()).then_with(|| place(a).cmp(&place(b))));
+        usage
+    }
 }
 
 /// Returns a history, newest bucket first: each bucket that begins up to `now`, including those without calls.
@@ -215,7 +245,7 @@ mod tests {
         {
             let mut tally = CallStats::default();
             tally.record("ok", Duration::from_millis(4), (1, 1));
-            let counted = Counted { hour, key: key.into(), tool: tool.into(), tally };
+            let counted = Counted { minute: hour * 60, key: key.into(), tool: tool.into(), tally };
             sums.add(&server.into(), &format!("name of {server}").into(), &counted).expect("memory");
         }
         sums
@@ -232,7 +262,7 @@ mod tests {
         assert_eq!(of(usage.by_key.iter().map(|(_, tally)| tally).collect()), [2, 1]);
         assert_eq!(of(usage.by_tool.iter().map(|(_, _, tally)| tally).collect()), [1, 1, 1]);
         assert_eq!(usage.by_server[0].1.as_deref(), Some("name of s1"));
-        let own = UsageOf { keys: Some(vec!["k2".into()]), server: None };
+        let own = UsageOf { keys: Some(vec!["k2".into()]), ..UsageOf::default() };
         assert_eq!(super::usage(&sums, span, &own).expect("memory").total.calls(), 1);
     }
 

@@ -13,9 +13,11 @@ use tokio::sync::oneshot;
 
 use super::aggregates::{Grant, Total, UsageAggregates};
 use super::buffer::UsageBuffer;
-use super::calendar::{day_of, day_of_hour, hour_of};
+use super::calendar::{day_of, minute_of};
 use super::error::Error;
+use super::ranges::{self, RangeQuery, RangeSums};
 use super::report::{self, Bucket, HistoryQuery, Span, Usage, UsageOf};
+use super::retention::{MINUTES_KEPT, Retention};
 use super::traffic::Traffic;
 use crate::access::KeyRing;
 use crate::clock;
@@ -31,21 +33,6 @@ const BACK_UP_EVERY: Duration = Duration::from_secs(3600);
 const BACKUP_BYTES: usize = 16 * 1024 * 1024;
 /// Maximum number of waiting queries.
 const QUEUE: usize = 64;
-
-/// Periods that usage is kept for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// Number of days that the sums of hours are kept.
-    pub hours: u32,
-    /// Number of days that the sums of days are kept.
-    pub days: u32,
-}
-
-impl Default for Retention {
-    fn default() -> Retention {
-        Retention { hours: 30, days: 400 }
-    }
-}
 
 /// Books of all servers by server id, each with the server's name.
 pub(crate) type UsageBuffers = Arc<DashMap<Arc<str>, (Arc<str>, Arc<UsageBuffer>)>>;
@@ -63,6 +50,7 @@ pub(crate) struct UsageHandle {
     questions: SyncSender<Message>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
     written_at: Arc<Mutex<Instant>>,
+    retention: Retention,
 }
 
 struct Writer {
@@ -102,7 +90,8 @@ pub(super) fn start(
         .name("usage".to_owned())
         .spawn(move || writer.run(&queue))
         .map_err(|error| Error::Internal { reason: format!("the usage thread did not start: {error}") })?;
-    Ok((UsageHandle { questions, thread: Arc::new(Mutex::new(Some(thread))), written_at }, known))
+    let thread = Arc::new(Mutex::new(Some(thread)));
+    Ok((UsageHandle { questions, thread, written_at, retention }, known))
 }
 
 /// Creates the state that the thread works on.
@@ -235,9 +224,10 @@ impl Writer {
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("usage is written again");
                 }
-                let hour = hour_of(clock::believed()).saturating_sub(1);
+                // The last hour stays, so that a clock that is set back by a little finds what it goes on from.
+                let minute = minute_of(clock::believed()).saturating_sub(60);
                 if let Some(sums) = &mut self.sums {
-                    sums.forget(hour, day_of_hour(hour));
+                    sums.forget(minute);
                 }
             }
             Err(error) => {
@@ -269,10 +259,10 @@ impl Writer {
         // Removal by a wrong clock could not be undone.
         let Some(now) = clock::settled() else { return };
         self.expired_at = Some(Instant::now());
-        let today = day_of(now);
+        let (today, minute) = (day_of(now), minute_of(now).saturating_sub(MINUTES_KEPT));
         let (hour, day) =
             (today.saturating_sub(self.retention.hours) * 24, today.saturating_sub(self.retention.days));
-        match sums.expire(hour, day) {
+        match sums.expire(minute, hour, day) {
             Ok(0) => {}
             Ok(records) => tracing::debug!(records, "old usage was removed"),
             Err(error) => tracing::warn!(%error, "old usage could not be removed"),
@@ -284,6 +274,12 @@ impl UsageHandle {
     /// Returns the sums over a span.
     pub(crate) async fn usage(&self, span: Span, of: UsageOf) -> Result<Usage, Error> {
         self.ask(move |sums| report::usage(sums, span, &of)).await
+    }
+
+    /// Returns the sums over a range, and across what was asked for.
+    pub(crate) async fn sums(&self, query: RangeQuery) -> Result<RangeSums, Error> {
+        let retention = self.retention;
+        self.ask(move |sums| ranges::sums(sums, &query, clock::believed(), retention)).await
     }
 
     /// Returns a history, newest bucket first.

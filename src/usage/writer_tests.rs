@@ -33,7 +33,7 @@ async fn calls_are_counted_while_a_flush_hangs_and_its_age_shows_it() {
     let call = || {
         let took = Duration::from_millis(1);
         book.enter(
-            hour_of(clock::now()),
+            minute_of(clock::now()),
             UsageSample { key: &key, tool: "a", outcome: "ok", took, bytes: (1, 1) },
         );
     };
@@ -84,7 +84,7 @@ fn hour_of_the_year(hour: u32) -> impl Iterator<Item = (Arc<str>, Counted)> {
         let (key, server) = (line % keys, line / keys % servers);
         let tool = format!("tool_{}", line / keys / servers).into();
         let key = format!("key_{key:032}").into();
-        (format!("mcp_{server:032}").into(), Counted { hour, key, tool, tally })
+        (format!("mcp_{server:032}").into(), Counted { minute: hour * 60, key, tool, tally })
     })
 }
 
@@ -104,9 +104,14 @@ fn months_of_usage_stay_within_their_retention_and_open() {
                 }
             }
             sums.write().expect("written");
-            sums.forget((day + 1) * 24, day + 1);
+            sums.forget((day + 1) * 1440);
             if day % 7 == 0 || day == first + days - 1 {
-                sums.expire((day - retention.hours) * 24, day - retention.days).expect("removed");
+                sums.expire(
+                    (day + 1) * 1440 - MINUTES_KEPT,
+                    (day - retention.hours) * 24,
+                    day - retention.days,
+                )
+                .expect("removed");
             }
         }
     }

@@ -7,6 +7,7 @@
 mod support;
 
 mod access;
+mod activity;
 mod acts;
 mod auditing;
 mod authority;
@@ -54,6 +55,7 @@ mod starving;
 mod stopping;
 mod streams;
 mod supervising;
+mod switching;
 mod tls;
 mod trees;
 mod ui;

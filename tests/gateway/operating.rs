@@ -369,3 +369,75 @@ async fn a_terminal_is_not_steered_by_what_a_server_says() {
     );
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn calls_are_shown_one_by_one_followed_and_summed_across() {
+    let gateway = TestGateway::new().demo().start().await;
+    operate(&gateway, &["wait", "demo"]).await.expect(0);
+    operate(&gateway, &["call", "demo.echo", "text=x"]).await.expect(0);
+    operate(&gateway, &["call", "demo.fail"]).await.expect(5);
+    let shown = operate(&gateway, &["activity"]).await.expect(0).out;
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines.len() == 3 && lines[0].starts_with("STARTED "), "{shown}");
+    assert!(lines[1].contains(" fail ") && lines[1].contains(" tool_error "), "{shown}");
+    assert!(lines[2].contains(" owner ") || lines[2].contains(" demo "), "{shown}");
+    let one =
+        operate(&gateway, &["activity", "-n", "1", "--outcome", "ok", "--since", "1h", "-o", "json"]).await;
+    let one = one.expect(0).json();
+    assert_eq!(
+        (&one[0]["tool"], &one[0]["outcome"], one.as_array().map(Vec::len)),
+        (&json!("echo"), &json!("ok"), Some(1))
+    );
+    let wrong = operate(&gateway, &["activity", "--outcome", "timeout"]).await.expect(4);
+    assert!(wrong.err.contains("did you mean 'timed_out'?"), "{}", wrong.err);
+
+    let mut follow = command(gateway.data(), &["activity", "-f", "-n", "0", "--tool", "echo"]);
+    follow.env("MCPVISOR_SOCKET", gateway.data().join("mcpvisor.sock"));
+    let mut follow = follow.spawn().expect("started");
+    let mut lines = BufReader::new(follow.stdout.take().expect("piped")).lines();
+    // Calls until one comes: nothing says when it has begun to follow.
+    let line = async {
+        loop {
+            operate(&gateway, &["call", "demo.echo", "text=y"]).await.expect(0);
+            let next = timeout(std::time::Duration::from_millis(300), lines.next_line()).await;
+            if let Ok(line) = next {
+                break line.expect("readable").expect("it goes on");
+            }
+        }
+    };
+    let line = timeout(DEADLINE, line).await.expect("a line");
+    assert!(line.contains(" demo.echo ok ") && line.ends_with(" ms"), "{line}");
+
+    let usage = operate(&gateway, &["usage", "--since", "1h", "--by", "server,tool"]).await.expect(0);
+    assert!(usage.err.contains("by whole minutes"), "{}", usage.err);
+    assert!(usage.out.starts_with("SERVER  TOOL  CALLS"), "{}", usage.out);
+    assert!(usage.out.lines().any(|line| line.starts_with("demo    fail  1 ")), "{}", usage.out);
+    let steps =
+        operate(&gateway, &["usage", "--since", "1h", "--by", "server", "--step", "1h"]).await.expect(0);
+    assert!(steps.out.starts_with("FROM ") && steps.out.contains(" demo "), "{}", steps.out);
+    operate(&gateway, &["usage", "--by", "day,tool"]).await.expect(2);
+    let audit = operate(&gateway, &["audit", "--until", "2000-01-01", "-o", "json"]).await.expect(0).json();
+    assert_eq!(audit, json!([]));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn servers_are_stopped_started_switched_off_and_on_and_waited_for() {
+    let gateway =
+        TestGateway::new().demo().server("broken", json!({"command": "no-such-program"})).start().await;
+    operate(&gateway, &["wait", "demo"]).await.expect(0);
+    let stopped = operate(&gateway, &["stop", "demo", "--wait"]).await.expect(0);
+    assert!(stopped.err.contains("demo is in state stopped"), "{}", stopped.err);
+    let refused = operate(&gateway, &["call", "demo.echo", "text=x"]).await.expect(4);
+    assert!(refused.err.contains("`mcpvisor start`"), "{}", refused.err);
+    assert!(operate(&gateway, &["list"]).await.expect(0).out.contains(" stopped "));
+    operate(&gateway, &["start", "demo", "--wait", "--timeout", "30s"]).await.expect(0);
+    operate(&gateway, &["call", "demo.echo", "text=x"]).await.expect(0);
+    operate(&gateway, &["disable", "demo", "--wait"]).await.expect(0);
+    operate(&gateway, &["start", "demo"]).await.expect(4);
+    operate(&gateway, &["enable", "demo", "--wait"]).await.expect(0);
+    let vain = operate(&gateway, &["start", "broken", "--wait"]).await.expect(4);
+    assert!(vain.err.contains("broken is in state failed"), "{}", vain.err);
+    operate(&gateway, &["stop", "nobody"]).await.expect(4);
+    gateway.stop().await;
+}

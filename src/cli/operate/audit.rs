@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::console::Console;
 use super::screen::{Colour, Style};
 use super::table::{Cell, Fit, Table};
-use super::words::plain;
+use super::words::{plain, read_span};
 use crate::cli::client::Problem;
 
 /// Lines of the audit to show.
@@ -21,6 +21,10 @@ pub struct AuditQuery {
     pub member: Option<String>,
     /// Id of the key that was used. `None` for all.
     pub key: Option<String>,
+    /// Age or moment of the oldest line. `None` for any.
+    pub since: Option<String>,
+    /// Age or moment of the newest line. `None` for any.
+    pub until: Option<String>,
 }
 
 /// Shows the lines, the newest first.
@@ -31,8 +35,11 @@ pub(super) async fn run(console: &Console, query: &AuditQuery) -> Result<(), Pro
         ("member_id", &query.member),
         ("key_id", &query.key),
     ];
-    let filters: Vec<(&str, &str)> =
-        filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
+    let ends = (query.since.as_deref(), query.until.as_deref());
+    let span = read_span(ends, (console.now)()).map_err(Problem::Usage)?;
+    let filters = filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    let span = span.iter().map(|(name, moment)| (*name, moment.as_str()));
+    let filters: Vec<(&str, &str)> = filters.chain(span).collect();
     let lines = console.daemon.pages("/v1/audit", &filters, query.lines).await?;
     let document = Value::Array(lines);
     console.screen.show(&document, |style| table(&document, style))

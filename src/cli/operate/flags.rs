@@ -6,10 +6,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::call::Call;
+use super::change::Switch;
 use super::common_flags::Common;
 use super::edit::Edit;
 use super::logs::Logs;
-use super::record_flags::{AuditLine, PinCommands, UsageLine};
+use super::record_flags::{ActivityLine, AuditLine, PinCommands, UsageLine};
 use super::screen::Format;
 use super::wait::Wait;
 use super::words::read_length;
@@ -87,6 +88,14 @@ pub(in crate::cli) enum OperateCommands {
         #[command(flatten)]
         access: AccessLine,
     },
+    /// Start servers: those that were stopped, and those that rest until their first call
+    Start(SwitchLine),
+    /// Stop servers until they are started, or the daemon is: their calls are refused meanwhile
+    Stop(SwitchLine),
+    /// Switch servers on in their definition
+    Enable(SwitchLine),
+    /// Switch servers off in their definition, so that they stay off when the daemon is started anew
+    Disable(SwitchLine),
     /// Remove servers
     #[command(alias = "remove")]
     Rm {
@@ -113,6 +122,8 @@ pub(in crate::cli) enum OperateCommands {
     },
     /// Wait until servers are ready, or in another state
     Wait(WaitLine),
+    /// Who called what, when, how long and how it ended
+    Activity(ActivityLine),
     /// Who called what, as sums
     Usage(UsageLine),
     /// Who did what, and what was refused
@@ -140,6 +151,11 @@ impl OperateCommands {
             OperateCommands::Prompts { server, common } => common.with(Action::Prompts(server)),
             OperateCommands::Call(line) => line.into_operate(),
             OperateCommands::Restart { servers, access } => quiet(access, Action::Restart(servers)),
+            OperateCommands::Start(line) => line.into_operate(Switch::Start),
+            OperateCommands::Stop(line) => line.into_operate(Switch::Stop),
+            OperateCommands::Enable(line) => line.into_operate(Switch::Enable),
+            OperateCommands::Disable(line) => line.into_operate(Switch::Disable),
+            OperateCommands::Activity(line) => line.into_operate(),
             OperateCommands::Rm { servers, access } => quiet(access, Action::Remove(servers)),
             OperateCommands::Edit { server, file, access } => {
                 quiet(access, Action::Edit(Edit { server, file }))
@@ -151,6 +167,29 @@ impl OperateCommands {
                 quiet(access, Action::Wait(Wait { servers, state, timeout }))
             }
         }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SwitchLine {
+    /// The servers
+    #[arg(value_name = "SERVER", required = true)]
+    servers: Vec<String>,
+    /// Wait until they are so; ends with 75 when the time is over, and with 4 when it cannot be
+    #[arg(long)]
+    wait: bool,
+    /// Longest time to wait for each
+    #[arg(long, default_value = "60s", value_parser = read_length, requires = "wait", value_name = "TIME")]
+    timeout: Duration,
+    #[command(flatten)]
+    access: AccessLine,
+}
+
+impl SwitchLine {
+    fn into_operate(self, switch: Switch) -> Operate {
+        let SwitchLine { servers, wait, timeout, access } = self;
+        let action = Action::Switch(switch, servers, wait.then_some(timeout));
+        Operate { access: access.into(), format: Format::Table, action }
     }
 }
 
@@ -214,7 +253,7 @@ impl CallLine {
 #[derive(Debug, Args)]
 #[command(
     after_help = "It ends with 0 when all are, with 75 when the time is over, and with 4 as soon as one is in a state that nothing but a\n\
-                  person's act leads out of: disabled, failed, unauthorized, exited."
+                  person's act leads out of: disabled, stopped, failed, unauthorized, exited."
 )]
 pub(in crate::cli) struct WaitLine {
     /// The servers
@@ -222,7 +261,7 @@ pub(in crate::cli) struct WaitLine {
     servers: Vec<String>,
     /// State to wait for
     #[arg(long = "for", default_value = "ready", value_name = "STATE", value_parser = [
-        "disabled", "idle", "starting", "ready", "degraded", "stopping", "backoff", "unauthorized", "failed", "exited",
+        "disabled", "stopped", "idle", "starting", "ready", "degraded", "stopping", "backoff", "unauthorized", "failed", "exited",
     ])]
     state: String,
     /// Longest time to wait
@@ -235,7 +274,7 @@ pub(in crate::cli) struct WaitLine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::operate::{By, Edit, Keys, Pins};
+    use crate::cli::operate::{ActivityQuery, By, Edit, Keys, Pins};
     use crate::cli::{Access, Command, Program, parse};
 
     fn operate(line: &str) -> Operate {
@@ -296,7 +335,29 @@ mod tests {
         let Action::Usage(usage) = operate("mcpvisor usage --since 7d --by tool").action else {
             panic!("usage")
         };
-        assert_eq!((usage.since, usage.by), (Some(Duration::from_secs(7 * 86400)), By::Tool));
+        assert_eq!((usage.since.as_deref(), usage.by), (Some("7d"), vec![By::Tool]));
+        let Action::Usage(usage) = operate("mcpvisor usage --since 1h --by key,server,tool --step 5m").action
+        else {
+            panic!("usage")
+        };
+        assert_eq!((usage.by, usage.step.as_deref()), (vec![By::Key, By::Server, By::Tool], Some("5m")));
+        let activity = ActivityQuery {
+            lines: 5,
+            follow: true,
+            since: Some("1h".into()),
+            until: None,
+            filters: vec![("server", "a".into()), ("outcome", "failed".into())],
+        };
+        assert_eq!(
+            operate("mcpvisor activity -f -n 5 --since 1h --server a --outcome failed").action,
+            Action::Activity(activity)
+        );
+        let stop = Action::Switch(Switch::Stop, vec!["a".into()], Some(Duration::from_secs(5)));
+        assert_eq!(operate("mcpvisor stop a --wait --timeout 5s").action, stop);
+        assert_eq!(
+            operate("mcpvisor enable a b").action,
+            Action::Switch(Switch::Enable, vec!["a".into(), "b".into()], None)
+        );
         let approve = Pins::Approve { server: "a".into(), tools: vec!["t".into()], digest: Some("d".into()) };
         assert_eq!(operate("mcpvisor pins approve a t --digest d").action, Action::Pins(approve));
     }

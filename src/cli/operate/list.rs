@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::console::Console;
-use super::screen::{Colour, Format, Style};
+use super::screen::{Colour, Style};
 use super::table::{Cell, Fit, Table};
 use super::words::{age, colour_of, first_line, plain};
 use crate::cli::client::Problem;
@@ -12,24 +12,10 @@ use crate::text::count_of;
 
 /// Returns the picture of all servers.
 pub(super) async fn list(console: &Console) -> Result<String, Problem> {
-    let mut servers = console.servers().await?;
-    if console.screen.format == Format::Table {
-        detail(console, &mut servers).await;
-    }
+    let servers = console.servers().await?;
     let (now, document) = ((console.now)(), Value::Array(servers));
     let servers = document.as_array().map(Vec::as_slice).unwrap_or_default();
     Ok(console.screen.text(&document, |style| table(servers, style, now)))
-}
-
-/// Replaces each server by what is said of it alone: the list has neither its tools nor since when it is in its state.
-async fn detail(console: &Console, servers: &mut [Value]) {
-    for server in servers {
-        let id = plain(&server["id"]);
-        // One that goes meanwhile, or that a rate keeps from us, stays as the list has it.
-        if let Ok(told) = console.of_server(reqwest::Method::GET, &id, "", None).await {
-            *server = told;
-        }
-    }
 }
 
 fn table(servers: &[Value], style: &Style, now: OffsetDateTime) -> String {
@@ -47,13 +33,12 @@ fn table(servers: &[Value], style: &Style, now: OffsetDateTime) -> String {
         ("CAUSE", Fit::Cut(30)),
     ]);
     for server in servers {
-        let tools = server["tools"].as_array().map(|tools| tools.len().to_string());
         table.row([
             Cell::from(plain(&server["name"])),
             state(server),
-            Cell::from(age(&server["supervision"]["since"], now)),
+            Cell::from(age(&server["since"], now)),
             Cell::from(plain(&server["restarts"])),
-            Cell::from(tools.unwrap_or_default()),
+            Cell::from(plain(&server["tools_count"])),
             Cell::from(plain(&server["transport"])),
             Cell::from(first_line(server["cause"].as_str().unwrap_or_default())),
         ]);
@@ -84,7 +69,7 @@ pub(super) async fn summary(console: &Console) -> Result<String, Problem> {
 }
 
 /// States in which a server is well, or as somebody wants it.
-const WELL: [&str; 3] = ["ready", "idle", "disabled"];
+const WELL: [&str; 4] = ["ready", "idle", "disabled", "stopped"];
 
 fn summed_up(document: &Value, style: &Style) -> String {
     let readiness = &document["readiness"];
@@ -156,14 +141,14 @@ mod tests {
     fn servers() -> Vec<Value> {
         vec![
             json!({"name": "demo", "state": "ready", "restarts": 0, "transport": "stdio", "cause": null, "request_count": 2,
-                "tools": [{}, {}], "supervision": {"since": "2026-11-30T07:00:00Z"}}),
+                "tools_count": 2, "since": "2026-11-30T07:00:00Z"}),
             json!({"name": "slow", "state": "starting", "phase": "installing", "restarts": 1, "transport": "stdio",
                 "cause": "last: exited with code 1\u{1b}[2J\nand more", "request_count": 0}),
         ]
     }
 
     #[test]
-    fn a_server_has_a_line_and_what_the_list_lacks_is_a_dash() {
+    fn a_server_has_a_line_and_what_is_not_known_is_a_dash() {
         let shown = table(&servers(), &Style::PLAIN, now());
         assert_eq!(
             shown,

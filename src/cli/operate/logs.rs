@@ -5,17 +5,16 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::console::Console;
 use super::json;
 use super::screen::{Colour, Format, Style};
-use super::words::{moment, plain, read_length};
+use super::words::{moment, plain, read_moment};
 use crate::cli::client::Problem;
 use crate::sse::SseData;
 
-/// Longest silence of a followed log: it says something every 15 seconds.
-const SILENCE: Duration = Duration::from_secs(60);
+/// Longest silence of what is followed: it says something every 15 seconds.
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// Most lines that the API gives.
 const MAX_LINES: usize = 1000;
 
@@ -74,7 +73,7 @@ struct Choice {
 impl Choice {
     async fn of(console: &Console, logs: &Logs) -> Result<Choice, Problem> {
         let now = (console.now)();
-        let since = logs.since.as_deref().map(|since| read_since(since, now)).transpose();
+        let since = logs.since.as_deref().map(|since| read_moment("--since", since, now)).transpose();
         let mut choice = Choice { since: since.map_err(Problem::Usage)?, incarnation: None };
         if logs.previous {
             let last = console.server(&logs.server).await?["supervision"]["incarnation"].as_u64();
@@ -91,18 +90,6 @@ impl Choice {
         self.since.is_none_or(is_new)
             && self.incarnation.is_none_or(|incarnation| line["incarnation"] == incarnation)
     }
-}
-
-/// Reads the age or the moment of the oldest line, to the second, as lines have it.
-fn read_since(text: &str, now: OffsetDateTime) -> Result<OffsetDateTime, String> {
-    if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
-        return Ok(at);
-    }
-    let wrong =
-        || format!("--since {text:?} must be an age such as 10m, or a moment such as 2026-11-30T08:00:00Z");
-    let age = read_length(text).map_err(|_| wrong())?;
-    let since = now.checked_sub(time::Duration::try_from(age).map_err(|_| wrong())?).ok_or_else(wrong)?;
-    Ok(since.replace_nanosecond(0).unwrap_or(since))
 }
 
 async fn follow(console: &Console, logs: &Logs, choice: &Choice, tail: usize) -> Result<(), Problem> {
@@ -190,10 +177,10 @@ mod tests {
 
     #[test]
     fn lines_are_chosen_by_age_moment_and_child() {
-        let since = read_since("1m", now()).expect("an age");
+        let since = read_moment("--since", "1m", now()).expect("an age");
         assert_eq!(Some(since), moment(&json!("2026-11-30T07:59:00Z")));
-        assert_eq!(read_since("2026-11-30T08:59:00+01:00", now()), Ok(since));
-        assert!(read_since("yesterday", now()).is_err());
+        assert_eq!(read_moment("--since", "2026-11-30T08:59:00+01:00", now()), Ok(since));
+        assert!(read_moment("--since", "yesterday", now()).is_err());
         let choice = Choice { since: Some(since), incarnation: Some(2) };
         let line = |at: &str, incarnation: u64| json!({"at": at, "incarnation": incarnation});
         assert!(choice.has(&line("2026-11-30T07:59:00Z", 2)));

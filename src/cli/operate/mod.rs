@@ -1,5 +1,6 @@
 //! The commands of an operator, against a running daemon (`docs/cli.md`).
 
+mod activity;
 mod arguments;
 mod audit;
 mod call;
@@ -27,8 +28,10 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+pub use activity::ActivityQuery;
 pub use audit::AuditQuery;
 pub use call::Call;
+pub use change::Switch;
 pub use edit::{Edit, Editor};
 pub(super) use flags::OperateCommands;
 pub use keys::{Keys, NewKey};
@@ -74,6 +77,8 @@ pub enum Action {
     Call(Call),
     /// Restarts servers.
     Restart(Vec<String>),
+    /// Starts, stops, enables or disables servers, and waits so long for that, if it is to be waited for.
+    Switch(Switch, Vec<String>, Option<Duration>),
     /// Removes servers.
     Remove(Vec<String>),
     /// Has a server's definition edited.
@@ -82,6 +87,8 @@ pub enum Action {
     Wait(Wait),
     /// Makes, lists, replaces and revokes keys.
     Keys(Keys),
+    /// Shows calls, one by one.
+    Activity(ActivityQuery),
     /// Sums calls up.
     Usage(UsageQuery),
     /// Shows the audit.
@@ -113,10 +120,12 @@ async fn carry_out(console: &Console, action: &Action, editor: &Editor) -> Resul
         Action::Prompts(server) => catalog::prompts(console, server.as_deref()).await,
         Action::Call(call) => call::run(console, call).await,
         Action::Restart(servers) => change::restart(console, servers).await,
+        Action::Switch(switch, servers, wait) => change::switch(console, *switch, servers, *wait).await,
         Action::Remove(servers) => change::remove(console, servers).await,
         Action::Edit(edit) => edit::run(console, edit, editor).await,
         Action::Wait(wait) => wait::run(console, wait).await,
         Action::Keys(keys) => keys::run(console, keys).await,
+        Action::Activity(query) => activity::run(console, query).await,
         Action::Usage(query) => usage::run(console, query).await,
         Action::Audit(query) => audit::run(console, query).await,
         Action::Pins(pins) => pins::run(console, pins).await,

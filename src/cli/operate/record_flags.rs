@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::activity::ActivityQuery;
 use super::audit::AuditQuery;
 use super::common_flags::Common;
 use super::keys::{Keys, NewKey};
@@ -127,18 +128,69 @@ impl KeyCommands {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Days are those of UTC, and whole: --since 1h begins with the day that it was an hour ago."
+    after_help = "The daemon remembers the newest calls, 100,000 unless it is configured otherwise (activity.calls), and forgets them\n\
+                        when it is stopped; sums of them are kept, see `mcpvisor usage`. Arguments and results are never kept."
+)]
+pub(in crate::cli) struct ActivityLine {
+    /// Go on with the calls to come
+    #[arg(long, short)]
+    follow: bool,
+    /// The newest N calls
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
+    lines: usize,
+    /// No calls older than this: 10m, 2026-11-30, or 2026-11-30T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// No calls newer than this
+    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+    until: Option<String>,
+    /// Only calls with this key: its id or name
+    #[arg(long = "by-key", value_name = "KEY")]
+    by_key: Option<String>,
+    /// Only calls of this server
+    #[arg(long, value_name = "SERVER")]
+    server: Option<String>,
+    /// Only calls of this tool
+    #[arg(long, value_name = "TOOL")]
+    tool: Option<String>,
+    /// Only what ended so: ok, failed for all but ok, or a word of docs/errors.md such as timed_out
+    #[arg(long, value_name = "OUTCOME")]
+    outcome: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl ActivityLine {
+    /// Returns the command that the line asks for.
+    pub(in crate::cli) fn into_operate(self) -> Operate {
+        let ActivityLine { follow, lines, since, until, by_key, server, tool, outcome, common } = self;
+        let filters = [("key", by_key), ("server", server), ("tool", tool), ("outcome", outcome)];
+        let filters = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        common.with(Action::Activity(ActivityQuery { lines, follow, since, until, filters }))
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Calls of the last three hours are counted by the minute, those of the last 30 days by the hour and others by the day\n\
+                  (UTC): a span begins with the whole one that it begins in."
 )]
 pub(in crate::cli) struct UsageLine {
-    /// Calls since so long ago: 7d
-    #[arg(long, value_parser = read_length, conflicts_with = "period", value_name = "TIME")]
-    since: Option<Duration>,
-    /// Calls of this day, week or month
-    #[arg(long, default_value = "month", value_parser = ["day", "week", "month"], value_name = "PERIOD")]
+    /// Calls since then: 1h, 7d, 2026-11-30, or 2026-11-30T08:00:00Z
+    #[arg(long, conflicts_with = "period", value_name = "TIME")]
+    since: Option<String>,
+    /// Calls until then; now otherwise
+    #[arg(long, requires = "since", value_name = "TIME")]
+    until: Option<String>,
+    /// Calls of this hour, day, week or month
+    #[arg(long, default_value = "month", value_parser = ["hour", "day", "week", "month"], value_name = "PERIOD")]
     period: String,
-    /// What they are summed by
-    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
-    by: By,
+    /// What they are summed by, key, server and tool also across each other: key,server,tool
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "server", value_name = "WHAT")]
+    by: Vec<By>,
+    /// Each step of time alone: 5m, 1h, 1d
+    #[arg(long, value_name = "TIME")]
+    step: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -146,8 +198,8 @@ pub(in crate::cli) struct UsageLine {
 impl UsageLine {
     /// Returns the command that the line asks for.
     pub(in crate::cli) fn into_operate(self) -> Operate {
-        let UsageLine { since, period, by, common } = self;
-        common.with(Action::Usage(UsageQuery { since, period, by }))
+        let UsageLine { since, until, period, by, step, common } = self;
+        common.with(Action::Usage(UsageQuery { since, until, period, by, step }))
     }
 }
 
@@ -168,6 +220,12 @@ pub(in crate::cli) struct AuditLine {
     /// Only what was done with the key of this id
     #[arg(long = "by-key", value_name = "ID")]
     by_key: Option<String>,
+    /// Nothing older than this: 10m, 2026-11-30, or 2026-11-30T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Nothing newer than this
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -175,8 +233,8 @@ pub(in crate::cli) struct AuditLine {
 impl AuditLine {
     /// Returns the command that the line asks for.
     pub(in crate::cli) fn into_operate(self) -> Operate {
-        let AuditLine { lines, action, outcome, member, by_key, common } = self;
-        common.with(Action::Audit(AuditQuery { lines, action, outcome, member, key: by_key }))
+        let AuditLine { lines, action, outcome, member, by_key: key, since, until, common } = self;
+        common.with(Action::Audit(AuditQuery { lines, action, outcome, member, key, since, until }))
     }
 }
 

@@ -22,6 +22,13 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// Returns the text, which stays on its line.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 impl From<&str> for Cell {
     /// Makes a cell; whoever wrote the text, it stays on its line and in its place.
     fn from(text: &str) -> Cell {

@@ -1,15 +1,12 @@
 //! `mcpvisor usage`: who called what, as sums.
 
-use std::time::Duration;
-
 use clap::ValueEnum;
 use serde_json::Value;
-use time::OffsetDateTime;
 
 use super::console::Console;
 use super::screen::{Format, Style};
 use super::table::{Cell, Fit, Table};
-use super::words::{bytes, plain};
+use super::words::{bytes, plain, read_span};
 use crate::cli::client::Problem;
 use crate::text::count_of;
 
@@ -32,47 +29,108 @@ pub enum By {
 /// Sums to show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UsageQuery {
-    /// Age of the oldest call. `None` for the period.
-    pub since: Option<Duration>,
+    /// Age or moment of the oldest call. `None` for the period.
+    pub since: Option<String>,
+    /// Age or moment of the newest call. `None` for now.
+    pub until: Option<String>,
     /// Period of the calendar.
     pub period: String,
-    /// What calls are summed by.
-    pub by: By,
+    /// What calls are summed by, across each other.
+    pub by: Vec<By>,
+    /// Length of steps of time that are shown alone. `None` for the whole.
+    pub step: Option<String>,
 }
 
 /// Shows the sums.
 pub(super) async fn run(console: &Console, query: &UsageQuery) -> Result<(), Problem> {
-    let now = (console.now)();
-    let days = query.since.map(|since| span(since, now)).transpose().map_err(Problem::Usage)?;
-    let pairs = match &days {
-        Some((first, last)) => vec![("start_date", first.as_str()), ("end_date", last.as_str())],
-        None => vec![("period", query.period.as_str())],
-    };
+    let ends = (query.since.as_deref(), query.until.as_deref());
+    let mut pairs = read_span(ends, (console.now)()).map_err(Problem::Usage)?;
+    if pairs.is_empty() {
+        pairs.push(("period", query.period.clone()));
+    }
+    let groups = grouping(query).map_err(Problem::Usage)?;
+    if let Some(by) = &groups {
+        pairs.extend((!by.is_empty()).then(|| ("by", by.join(","))));
+        pairs.extend(query.step.iter().map(|step| ("step", step.clone())));
+    }
+    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let mut answer = console.daemon.get("/v1/usage", &pairs).await?;
     let usage = answer["data"].take();
     if console.screen.format == Format::Table {
         console.screen.remark(&title(&usage));
     }
-    console.screen.show(&usage, |style| table(&usage, query.by, style))
+    let by = query.by.first().copied().unwrap_or_default();
+    console.screen.show(&usage, |style| match &groups {
+        Some(by) => group_table(&usage, by, style),
+        None => table(&usage, by, style),
+    })
 }
 
-/// Returns the first and the last day of a span that ends now.
-fn span(since: Duration, now: OffsetDateTime) -> Result<(String, String), String> {
-    let first = time::Duration::try_from(since).ok().and_then(|since| now.checked_sub(since));
-    let first = first.ok_or_else(|| "--since is too long ago".to_owned())?;
-    Ok((first.date().to_string(), now.date().to_string()))
+/// Returns what calls are to be grouped by, in the words of the API; `None` if they are summed by one thing.
+fn grouping(query: &UsageQuery) -> Result<Option<Vec<&'static str>>, String> {
+    if query.by.len() < 2 && query.step.is_none() {
+        return Ok(None);
+    }
+    let word = |by: &By| match by {
+        By::Server => Ok("server"),
+        By::Tool => Ok("tool"),
+        By::Key => Ok("key"),
+        By::Day | By::Outcome => {
+            Err("--by day and --by outcome go with nothing else: days are steps, --step 1d".to_owned())
+        }
+    };
+    query.by.iter().map(word).collect::<Result<Vec<_>, _>>().map(Some)
 }
 
-/// Returns what the sums are of: the API counts by whole days.
+/// Returns the table of groups.
+fn group_table(usage: &Value, by: &[&str], style: &Style) -> String {
+    let groups = usage["groups"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut heads = Vec::new();
+    if !usage["step_seconds"].is_null() {
+        heads.push(("FROM", Fit::Whole));
+    }
+    heads.extend(by.iter().map(|by| match *by {
+        "key" => ("KEY", Fit::Cut(12)),
+        "server" => ("SERVER", Fit::Cut(12)),
+        _ => ("TOOL", Fit::Cut(12)),
+    }));
+    heads.extend([("CALLS", Fit::Whole), ("FAILED", Fit::Whole), ("MEAN MS", Fit::Optional)]);
+    let mut table = Table::new(&heads);
+    let either = |group: &Value, name: &str, id: &str| {
+        group[name].as_str().map_or_else(|| plain(&group[id]), str::to_owned)
+    };
+    for group in groups {
+        let start = (!usage["step_seconds"].is_null()).then(|| Cell::from(plain(&group["start"])));
+        let names = by.iter().map(|by| {
+            Cell::from(match *by {
+                "key" => either(group, "key_name", "key_id"),
+                "server" => either(group, "mcp_name", "mcp_id"),
+                _ => plain(&group["tool"]),
+            })
+        });
+        let numbers =
+            ["requests", "errors", "avg_latency_ms"].map(|member| Cell::from(plain(&group[member])));
+        table.row(start.into_iter().chain(names).chain(numbers));
+    }
+    let left_out = usage["groups_left_out"].as_u64().unwrap_or_default();
+    let more = if left_out > 0 { format!("and {left_out} more, with fewer calls\n") } else { String::new() };
+    table.text(style) + &more
+}
+
+/// Returns what the sums are of, and in which whole lengths of time they are counted.
 fn title(usage: &Value) -> String {
     let requests = &usage["requests"];
     let total = requests["total"].as_u64().unwrap_or_default();
     let failed = usage["by_status"]["error"].as_u64().filter(|failed| *failed > 0);
     let failed = failed.map_or_else(String::new, |failed| format!(", {failed} failed"));
     let limit = requests["limit"].as_u64().map_or_else(String::new, |limit| format!(" of {limit}"));
+    let counted = match usage["resolution"].as_str() {
+        Some(unit @ ("minute" | "hour")) => format!(", by whole {unit}s"),
+        _ => String::new(),
+    };
     let size = |member: &str| bytes(usage["bytes"][member].as_u64().unwrap_or_default());
     format!(
-        "{}{limit}{failed}, {} of arguments, {} of results, from {} to {}",
+        "{}{limit}{failed}, {} of arguments, {} of results, from {} to {}{counted}",
         count_of(total, "call"),
         size("arguments"),
         size("results"),
@@ -155,11 +213,22 @@ mod tests {
     }
 
     #[test]
-    fn a_span_has_whole_days() {
-        let now = OffsetDateTime::from_unix_timestamp(1_796_025_600).expect("a moment");
-        let span = |hours: u64| span(Duration::from_secs(hours * 3600), now);
-        assert_eq!(span(1), Ok(("2026-11-30".to_owned(), "2026-11-30".to_owned())));
-        assert_eq!(span(9), Ok(("2026-11-29".to_owned(), "2026-11-30".to_owned())));
-        assert!(span(u64::MAX / 3600).is_err());
+    fn calls_are_summed_across_keys_servers_and_tools() {
+        let usage = json!({"step_seconds": 300, "groups_left_out": 2, "groups": [
+            {"start": "2026-11-30T08:00:00Z", "key_id": "key_1", "key_name": "Bob", "mcp_id": "mcp_1", "tool": "add\u{7}",
+             "requests": 3, "errors": 1, "avg_latency_ms": 4},
+        ]});
+        assert_eq!(
+            group_table(&usage, &["key", "server", "tool"], &Style::PLAIN),
+            "FROM                  KEY  SERVER  TOOL      CALLS  FAILED  MEAN MS\n\
+             2026-11-30T08:00:00Z  Bob  mcp_1   add\\u{7}  3      1       4\nand 2 more, with fewer calls\n"
+        );
+        let by = |by: &[By], step: Option<&str>| {
+            grouping(&UsageQuery { by: by.to_vec(), step: step.map(str::to_owned), ..UsageQuery::default() })
+        };
+        assert_eq!(by(&[By::Server], None), Ok(None));
+        assert_eq!(by(&[By::Server], Some("5m")), Ok(Some(vec!["server"])));
+        assert_eq!(by(&[By::Key, By::Tool], None), Ok(Some(vec!["key", "tool"])));
+        assert!(by(&[By::Key, By::Day], None).is_err());
     }
 }

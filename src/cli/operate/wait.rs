@@ -12,7 +12,7 @@ use crate::cli::client::Problem;
 /// Pause between two looks: the API does not tell of changes by itself.
 const PAUSE: Duration = Duration::from_millis(250);
 /// States that nothing but a person's act leads out of.
-const FINAL: [&str; 4] = ["disabled", "failed", "unauthorized", "exited"];
+const FINAL: [&str; 5] = ["disabled", "stopped", "failed", "unauthorized", "exited"];
 
 /// Servers to wait for.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -73,7 +73,8 @@ fn seconds(length: Duration) -> String {
     format!("{:.1} s", length.as_secs_f64())
 }
 
-fn how(server: &str, told: &Value) -> String {
+/// Says how a server is.
+pub(super) fn how(server: &str, told: &Value) -> String {
     let cause = told["cause"].as_str().map_or_else(String::new, |cause| format!(": {cause}"));
     let state = plain(&told["state"]);
     match state.as_str() {

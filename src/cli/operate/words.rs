@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 
 use super::screen::Colour;
 use crate::text;
@@ -56,6 +57,43 @@ pub(super) fn read_length(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is no length of time: write 30s, 5m, 2h or 7d"))
 }
 
+/// Reads the age or the moment that a flag gives, to the second, as the API has moments.
+///
+/// # Errors
+/// A text that says what would be right.
+pub(super) fn read_moment(flag: &str, text: &str, now: OffsetDateTime) -> Result<OffsetDateTime, String> {
+    if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(at);
+    }
+    let wrong =
+        || format!("{flag} {text:?} must be an age such as 10m, or a moment such as 2026-11-30T08:00:00Z");
+    let age = read_length(text).map_err(|_| wrong())?;
+    let since = now.checked_sub(time::Duration::try_from(age).map_err(|_| wrong())?).ok_or_else(wrong)?;
+    Ok(since.replace_nanosecond(0).unwrap_or(since))
+}
+
+/// Returns the parameters of a query for the ends of a span, each an age, a moment or a day.
+///
+/// # Errors
+/// A text that says what would be right.
+pub(super) fn read_span(
+    (since, until): (Option<&str>, Option<&str>),
+    now: OffsetDateTime,
+) -> Result<Vec<(&'static str, String)>, String> {
+    let mut pairs = Vec::new();
+    for (flag, name, given) in [("--since", "since", since), ("--until", "until", until)] {
+        let Some(given) = given else { continue };
+        // The API knows where a day ends.
+        let is_day = Date::parse(given, format_description!("[year]-[month]-[day]")).is_ok();
+        let moment = match is_day {
+            true => given.to_owned(),
+            false => read_moment(flag, given, now)?.format(&Rfc3339).map_err(|error| error.to_string())?,
+        };
+        pairs.push((name, moment));
+    }
+    Ok(pairs)
+}
+
 /// Returns a number of bytes: `812 B`, `12.3 KiB`, `45.0 MiB`.
 pub(super) fn bytes(number: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -76,7 +114,7 @@ pub(super) fn colour_of(state: &str) -> Option<Colour> {
         "ready" => Some(Colour::Green),
         "starting" | "stopping" | "degraded" => Some(Colour::Yellow),
         "backoff" | "failed" | "unauthorized" | "exited" => Some(Colour::Red),
-        "disabled" | "idle" => Some(Colour::Dim),
+        "disabled" | "stopped" | "idle" => Some(Colour::Dim),
         _ => None,
     }
 }
@@ -132,6 +170,18 @@ mod tests {
         for text in ["", "m", "-1s", "1.5h", "3w", "99999999999999999999", "9999999999999999999d"] {
             assert!(read_length(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn ends_of_a_span_are_ages_moments_and_days() {
+        let now = OffsetDateTime::from_unix_timestamp(1_796_025_600).expect("a moment");
+        let span = |since, until| read_span((Some(since), until), now);
+        assert_eq!(span("1m", None), Ok(vec![("since", "2026-11-30T07:59:00Z".to_owned())]));
+        assert_eq!(
+            span("2026-11-29", Some("2026-11-30T09:00:00+01:00")),
+            Ok(vec![("since", "2026-11-29".to_owned()), ("until", "2026-11-30T09:00:00+01:00".to_owned())])
+        );
+        assert!(span("yesterday", None).is_err_and(|told| told.contains("--since \"yesterday\" must be")));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::registry::{AllowedServers, Error, Registry, Revoke, Settings};
 use crate::store::simulated::Place;
 use crate::store::{ClockFile, DataDir, DurableStore, disk};
 use crate::usage::by_hand::ByHand;
-use crate::usage::{Quotas, UsageBuffer, UsageBuffers, UsageSample, day_of, first_of_month, hour_of};
+use crate::usage::{Quotas, UsageBuffer, UsageBuffers, UsageSample, day_of, first_of_month, minute_of};
 
 /// 2026-11-28, about noon.
 const BEGIN: u64 = 1_795_867_200;
@@ -235,7 +235,7 @@ impl World {
             self.days.insert(day_of(now));
             let (took, bytes) = (Duration::from_millis(3), (10, 20));
             let line = UsageSample { key: caller.key_id(), tool: "echo", outcome: "ok", took, bytes };
-            live.book.enter(hour_of(now), line);
+            live.book.enter(minute_of(now), line);
         }
     }
 

@@ -35,8 +35,12 @@ pub fn read_and_tell(
     caller: &Principal,
     reading: &crate::gateway::RateReading,
 ) -> usize {
-    let context =
-        RequestContext::new(crate::http::server::peer::Peer::at([127, 0, 0, 1].into()).into(), true, None);
+    let context = RequestContext::new(
+        crate::http::server::peer::Peer::at([127, 0, 0, 1].into()).into(),
+        true,
+        crate::gateway::Origin::default(),
+        None,
+    );
     context.told(caller.clone(), Some(*reading), clock::wall_clock());
     context.put_rate_on(answer);
     match credential(request) {

@@ -14,7 +14,7 @@ pub(in crate::http) use self::record::Unnamed;
 use super::auth_error::{AuthError, Challenge};
 use super::head::RequestHead;
 use super::timestamp::retry_seconds;
-use crate::gateway::{Principal, RateReading};
+use crate::gateway::{Origin, Principal, RateReading};
 use crate::http::server::peer::Peer;
 use crate::unix_time;
 
@@ -33,6 +33,8 @@ pub(in crate::http) struct RequestContext {
     pub(in crate::http) claims_nearness: bool,
     /// Head of the request; `None` if it was refused for it.
     head: Option<Arc<RequestHead>>,
+    /// Dialect and id of the request.
+    origin: Origin,
     /// Caller and rate, set once the caller is known.
     known: OnceLock<Known>,
     /// Principal that is signed in, where the request came by the dashboard: it stands in for a credential.
@@ -58,15 +60,17 @@ impl RequestContext {
     pub(in crate::http) fn new(
         peer: Arc<Peer>,
         claims_nearness: bool,
+        origin: Origin,
         head: Option<Arc<RequestHead>>,
     ) -> Arc<RequestContext> {
-        RequestContext::by_dashboard(peer, claims_nearness, head, None)
+        RequestContext::by_dashboard(peer, claims_nearness, origin, head, None)
     }
 
     /// Creates the state of a request that may have come by the dashboard, of whoever is signed in there.
     pub(in crate::http) fn by_dashboard(
         peer: Arc<Peer>,
         claims_nearness: bool,
+        origin: Origin,
         head: Option<Arc<RequestHead>>,
         signed_in: Option<Box<Principal>>,
     ) -> Arc<RequestContext> {
@@ -75,6 +79,7 @@ impl RequestContext {
             claims_nearness,
             head,
             signed_in,
+            origin,
             known: OnceLock::new(),
             token: OnceLock::new(),
             challenge: OnceLock::new(),
@@ -103,6 +108,7 @@ impl RequestContext {
             let full_at = unix_time::since_epoch(now) + reading.full_in;
             (reading, retry_seconds(full_at))
         });
+        let caller = caller.from_origin(self.origin.clone());
         &self.known.get_or_init(|| Known { caller, rate }).caller
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 
-use crate::gateway::Principal;
+use crate::gateway::{Principal, RequestId};
 
 /// Head of a request, which may be that of several requests of one connection. The length of the body is not in the
 /// headers if the head was kept: the body knows it.
@@ -36,7 +36,7 @@ pub(in crate::http) struct JudgedHead {
     /// `true` if the request names this machine's loopback, has no credential, and nothing speaks for somebody else.
     pub(in crate::http) claims_nearness: bool,
     /// The request id that the client gave; `None` if it gave none that can be used.
-    pub(in crate::http) request_id: Option<HeaderValue>,
+    pub(in crate::http) request_id: Option<(RequestId, HeaderValue)>,
 }
 
 impl RequestHead {

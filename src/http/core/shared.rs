@@ -18,7 +18,7 @@ use crate::query::Agent;
 
 /// Words of the refusal of a further stream.
 const STREAMS: StreamNames = StreamNames {
-    what: "logs and exports of the audit",
+    what: "logs, activity and exports",
     total: "http.max_streams",
     per_key: "http.max_streams_per_key",
 };

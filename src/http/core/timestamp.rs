@@ -54,6 +54,13 @@ pub(in crate::http) fn format_second(second: u64) -> String {
     moment(second).format(&Rfc3339).unwrap_or_default()
 }
 
+/// Formats a millisecond since 1970 as `2026-11-22T15:45:00.123Z`.
+pub(in crate::http) fn format_milli(milli: u64) -> String {
+    let mut text = format_second(milli / 1000);
+    text.truncate(SECOND_LENGTH - 1);
+    text + &format!(".{:03}Z", milli % 1000)
+}
+
 fn moment(second: u64) -> OffsetDateTime {
     let moment = i64::try_from(second.min(LAST_SECOND))
         .ok()
@@ -72,6 +79,11 @@ mod tests {
         let at = UNIX_EPOCH + Duration::from_millis(1_795_362_300_999);
         assert_eq!(timestamp(at), "2026-11-22T15:45:00Z");
         assert_eq!(timestamp(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn moments_of_calls_have_milliseconds() {
+        assert_eq!(format_milli(1_795_362_300_009), "2026-11-22T15:45:00.009Z");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::cors::CrossOrigin;
 use super::forwarded::speaks_for_another;
 use super::origin::{Checked, HostCheckError, Policy};
 use super::request_id::{given_request_id, new_request_id};
-use crate::gateway::{Acts, AuditHandle};
+use crate::gateway::{Acts, AuditHandle, Origin};
 use crate::http::core::auth::carries_credential;
 use crate::http::core::context::RequestContext;
 use crate::http::core::dialect::{Dialect, Dialects, FastPath};
@@ -148,10 +148,12 @@ impl Guard {
             Some(known) => known.request_id.clone(),
             None => given_request_id(&head.headers),
         };
+        let (id, request_id) = given.clone().unwrap_or_else(new_request_id);
+        let origin = Origin { front: dialect.front(), request: id };
         let mut about = RequestMeta {
             dialect,
             debug: self.debug,
-            request_id: given.clone().unwrap_or_else(new_request_id),
+            request_id,
             cross_origin: CrossOrigin::default(),
             peer: visit.peer.clone(),
             context: None,
@@ -184,21 +186,22 @@ impl Guard {
                     })
                 }
                 Err((status, rejection)) => {
-                    about.context = Some(RequestContext::new(visit.peer, false, None));
+                    about.context = Some(RequestContext::new(visit.peer, false, origin, None));
                     let refused = about.refuse(status, rejection);
                     return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
                 }
             },
         };
         if let Some(refused) = refused {
-            about.context = Some(RequestContext::new(visit.peer, false, None));
+            about.context = Some(RequestContext::new(visit.peer, false, origin, None));
             return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
         }
         if judged.has_origin {
             about.cross_origin = CrossOrigin::of(&head.method, &head.headers);
         }
         let kept = Some(Arc::clone(&head));
-        let context = RequestContext::by_dashboard(visit.peer, judged.claims_nearness, kept, signed_in);
+        let near = judged.claims_nearness;
+        let context = RequestContext::by_dashboard(visit.peer, near, origin, kept, signed_in);
         about.context = Some(context.clone());
         if let Some((shared, _, (fast, _))) = fast {
             let step = match caught(|| (fast.handler)(shared.clone(), context, head, body)) {

@@ -304,6 +304,7 @@ impl Fault {
             | Error::Usage(_)
             | Error::Audit(_)
             | Error::ServerDisabled { .. }
+            | Error::ServerStopped { .. }
             | Error::NoCommand { .. }
             | Error::TooManyCalls { .. }
             | Error::Unread { .. }

@@ -51,7 +51,7 @@ use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::server::request_body::RequestBody;
-use crate::gateway::{Error, Principal, RegistryError};
+use crate::gateway::{Error, Front, Principal, RegistryError};
 use crate::jsonrpc::Raw;
 use crate::mcp::method;
 
@@ -61,6 +61,10 @@ pub(super) struct Mcp;
 impl Dialect for Mcp {
     fn owns(&self, path: &str) -> bool {
         is_under(path, ALL)
+    }
+
+    fn front(&self) -> Front {
+        Front::Mcp
     }
 
     fn routes(&self) -> Routes {

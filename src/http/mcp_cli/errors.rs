@@ -218,7 +218,9 @@ impl From<Error> for ApiError {
             Error::Unread { carried_out: true, .. } => upstream.code("answer_dropped"),
             Error::Unread { .. } => unavailable(text).retry(Some(RETRY_AFTER_BUSY)),
             Error::ToolBlocked { .. } => failure(StatusCode::FORBIDDEN).code("tool_blocked"),
-            Error::ServerDisabled { .. } => failure(StatusCode::CONFLICT).code("mcp_inactive"),
+            Error::ServerDisabled { .. } | Error::ServerStopped { .. } => {
+                failure(StatusCode::CONFLICT).code("mcp_inactive")
+            }
             Error::InvalidArguments { .. } => failure(StatusCode::BAD_REQUEST),
             Error::NoCommand { .. } => upstream.code("mcp_unreachable"),
             Error::Unreachable { retry_after, .. } => upstream.code("mcp_unreachable").retry(retry_after),
@@ -428,6 +430,14 @@ mod tests {
         let expected = [
             ("server_not_found", 404, plain("Server 'x' not found")),
             ("server_disabled", 409, coded("Server 'x' is disabled", "mcp_inactive")),
+            (
+                "server_stopped",
+                409,
+                coded(
+                    "Server 'x' is stopped; it serves again when an operator starts it (`mcpvisor start`)",
+                    "mcp_inactive",
+                ),
+            ),
             (
                 "no_command",
                 500,

@@ -124,7 +124,7 @@ fn health(state: &State, crashed_before: bool) -> Health {
     match state {
         State::Ready => Health::Healthy,
         State::Starting if crashed_before => Health::Unhealthy,
-        State::Disabled | State::Idle | State::Starting | State::Stopping => Health::Unknown,
+        State::Disabled | State::Stopped | State::Idle | State::Starting | State::Stopping => Health::Unknown,
         State::Degraded
         | State::Backoff { .. }
         | State::Unauthorized { .. }
@@ -138,14 +138,14 @@ fn health_of(server: &ServerView) -> Health {
 }
 
 /// Writes the answer to `GET /v1/mcps`: newest first, ties by id.
-pub(super) fn list(mut servers: Vec<ServerView>, query: ListQuery) -> Vec<u8> {
+pub(super) fn list(mut servers: Vec<ServerView>, query: ListQuery, permissions: &Permissions) -> Vec<u8> {
     servers.retain(|server| {
         query.active.is_none_or(|active| server.definition.is_active() == active)
             && query.health.is_none_or(|health| health_of(server) == health)
     });
     servers.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
     let (shown, pagination) = query.page.of(&servers);
-    let items: Vec<Mcp<'_>> = shown.iter().map(item).collect();
+    let items: Vec<Mcp<'_>> = shown.iter().map(|server| item(server, permissions)).collect();
     success(items, Some(pagination))
 }
 
@@ -155,7 +155,7 @@ pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissio
     let health = health_of(server);
     success(
         McpDetail {
-            mcp: item(server),
+            mcp: item(server, permissions),
             health_checked_at: (health != Health::Unknown).then(|| timestamp(server.status.since)),
             updated_at: timestamp(server.updated_at),
             stats: mcp::Stats {
@@ -178,13 +178,7 @@ pub(super) fn detail(server: &ServerView, usage: &Usage, permissions: &Permissio
                 lines_left_out: server.counters.left_out,
             },
             pins: mcp::PinCounts { mode: server.pins.mode().name(), sums: server.pins.sums() },
-            tools: {
-                let tools = server.catalog.tools().iter();
-                tools
-                    .filter(|tool| permissions.allow_tool(&server.id, &tool.name))
-                    .map(|tool| tool_item(tool, &server.pins))
-                    .collect()
-            },
+            tools: visible_tools(server, permissions).map(|tool| tool_item(tool, &server.pins)).collect(),
         },
         None,
     )
@@ -273,7 +267,7 @@ fn tool_item<'a>(tool: &'a Tool, pins: &ToolPins) -> mcp::Tool<'a> {
     }
 }
 
-fn item(server: &ServerView) -> Mcp<'_> {
+fn item<'a>(server: &'a ServerView, permissions: &Permissions) -> Mcp<'a> {
     let introduction = server.status.introduction.as_deref();
     Mcp {
         id: &server.id,
@@ -286,7 +280,9 @@ fn item(server: &ServerView) -> Mcp<'_> {
         last_active: server.traffic.last_active.map(timestamp),
         request_count: server.traffic.calls,
         transport: server.definition.transport().name(),
+        enabled: server.definition.enabled(),
         state: server.status.state.name(),
+        since: timestamp(server.status.since),
         phase: server.status.phase(),
         cause: cause(server),
         cause_code: server.status.cause_code(),
@@ -296,9 +292,15 @@ fn item(server: &ServerView) -> Mcp<'_> {
             name: said.server_name.as_deref(),
             version: said.server_version.as_deref(),
         }),
+        tools_count: visible_tools(server, permissions).count(),
         resources_count: server.catalog.resources().len(),
         prompts_count: server.catalog.prompts().len(),
     }
+}
+
+/// Returns the tools that a key of these permissions may use.
+fn visible_tools<'a>(server: &'a ServerView, permissions: &'a Permissions) -> impl Iterator<Item = &'a Tool> {
+    server.catalog.tools().iter().filter(|tool| permissions.allow_tool(&server.id, &tool.name))
 }
 
 /// Returns the reason why a server does not run: its state's, else its pending edit's, else its definition's.

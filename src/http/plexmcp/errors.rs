@@ -319,6 +319,7 @@ mod tests {
         let expected = [
             ("server_not_found", 404, "not_found"),
             ("server_disabled", 409, "mcp_inactive"),
+            ("server_stopped", 409, "mcp_inactive"),
             ("no_command", 502, "mcp_unreachable"),
             ("server_not_permitted", 403, "mcp_not_permitted"),
             ("tool_not_permitted", 403, "tool_not_permitted"),

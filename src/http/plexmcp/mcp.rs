@@ -52,9 +52,14 @@ pub(super) struct Mcp<'a> {
     /// Way in which the gateway speaks to it.
     #[cfg_attr(test, schemars(with = "Transport"))]
     pub(super) transport: &'static str,
+    /// `false` if it is switched off in its definition, by `disabled`.
+    pub(super) enabled: bool,
     /// State of its process.
     #[cfg_attr(test, schemars(with = "State"))]
     pub(super) state: &'static str,
+    /// Time at which the state began.
+    #[cfg_attr(test, schemars(with = "Time"))]
+    pub(super) since: String,
     /// Progress of the start; only while `state` is `starting`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "StartPhase"))]
@@ -70,6 +75,8 @@ pub(super) struct Mcp<'a> {
     pub(super) protocol_version: Option<&'a str>,
     /// Name and version that it gives itself; `null` before its first start.
     pub(super) server_info: Option<ServerInfo<'a>>,
+    /// Number of tools that this key may use.
+    pub(super) tools_count: usize,
     /// Number of resources that it announces.
     pub(super) resources_count: usize,
     /// Number of prompts that it announces.

@@ -1,7 +1,10 @@
 //! `/v1`: the PlexMCP dialect (`docs/http-api.md`, P1 to P16). Every route needs a key.
 
+mod activity;
+mod activity_streams;
 mod audit;
 mod bodies;
+mod calls;
 mod errors;
 mod fields;
 mod follow;
@@ -19,7 +22,9 @@ mod plans;
 mod secrets;
 mod strict;
 mod supervision;
+mod switches;
 mod usage;
+mod usage_groups;
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +49,7 @@ use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::core::{body, query};
-use crate::gateway::{Error, Principal, RegistryError, Role};
+use crate::gateway::{Error, Front, Principal, RegistryError, Role};
 
 /// The dialect.
 pub(super) struct PlexMcp;
@@ -52,6 +57,10 @@ pub(super) struct PlexMcp;
 impl Dialect for PlexMcp {
     fn owns(&self, path: &str) -> bool {
         is_under(path, "/v1")
+    }
+
+    fn front(&self) -> Front {
+        Front::PlexMcp
     }
 
     fn routes(&self) -> Routes {
@@ -98,6 +107,10 @@ fn routes() -> Routes {
         .on("GET", "/v1/mcps/{id}", Viewer, get(detail))
         .asking("GET", "/v1/mcps/{id}/logs", Admin, &["tail", "follow"], get(logs))
         .acting("server.restart", "POST", "/v1/mcps/{id}/restart", Admin, &[], post(restart))
+        .acting("server.stop", "POST", "/v1/mcps/{id}/stop", Admin, &[], post(switches::stop))
+        .acting("server.start", "POST", "/v1/mcps/{id}/start", Admin, &[], post(switches::start))
+        .acting("server.disable", "POST", "/v1/mcps/{id}/disable", Admin, &[], post(switches::disable))
+        .acting("server.enable", "POST", "/v1/mcps/{id}/enable", Admin, &[], post(switches::enable))
         .on("GET", "/v1/mcps/{id}/pins", Admin, get(pins::show))
         .acting("tool.approve", "POST", "/v1/mcps/{id}/pins/approve", Admin, &[], post(pins::approve))
         .calling("POST", invoke::PATH, Member, post(invoke::routed))
@@ -123,7 +136,8 @@ fn routes() -> Routes {
         .acting("secret.remove", "DELETE", SECRET, Member, &[], delete(secrets::remove))
         .asking("GET", "/v1/audit", Admin, &AUDIT, get(audit::list))
         .asking("GET", "/v1/audit/export", Admin, &AUDIT[2..], get(audit::export))
-        .asking("GET", "/v1/usage", Viewer, &HISTORY[..3], get(usage::show))
+        .asking("GET", "/v1/activity", Viewer, &activity::PARAMETERS, get(activity::list))
+        .asking("GET", "/v1/usage", Viewer, &usage::PARAMETERS, get(usage::show))
         .asking("GET", "/v1/usage/history", Viewer, &HISTORY, get(usage::history))
         .asking("GET", "/v1/api-keys", Member, &["page", "per_page", "status"], get(keys::list))
         .acting("key.create", "POST", "/v1/api-keys", Member, &[], post(keys::create))
@@ -139,7 +153,7 @@ const SECRET: &str = "/v1/members/{id}/secrets/{name}";
 /// Path of the members.
 const MEMBERS: &str = "/v1/organization/members";
 /// Query parameters of the audit: two of pages, and its filters.
-const AUDIT: [&str; 6] = ["page", "per_page", "action", "outcome", "member_id", "key_id"];
+const AUDIT: [&str; 8] = ["page", "per_page", "action", "outcome", "member_id", "key_id", "since", "until"];
 /// Query parameters of a history of usage; the first three select the span.
 const HISTORY: [&str; 8] =
     ["period", "start_date", "end_date", "granularity", "mcp_id", "key_id", "page", "per_page"];
@@ -261,7 +275,7 @@ async fn list(
     QueryPairs(query): QueryPairs,
 ) -> Result<Response, ApiError> {
     let query = bodies::read_list(&query)?;
-    Ok(json(bodies::list(shared.gateway.servers(&caller), query)))
+    Ok(json(bodies::list(shared.gateway.servers(&caller), query, caller.permissions())))
 }
 
 async fn detail(Caller(caller): Caller, State(shared): State<Shared>, id: Id) -> Result<Response, ApiError> {

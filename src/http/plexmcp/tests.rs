@@ -274,7 +274,7 @@ fn query(text: &[(&str, &str)]) -> Result<bodies::ListQuery, ApiError> {
 }
 
 fn list(servers: Vec<ServerView>, text: &[(&str, &str)]) -> (Vec<String>, Value) {
-    let body = bodies::list(servers, query(text).expect("a good query"));
+    let body = bodies::list(servers, query(text).expect("a good query"), &Permissions::default());
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     let names = body["data"].as_array().expect("a list").iter();
     (

@@ -8,19 +8,27 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::activity::moment;
 use super::errors::ApiError;
 use super::fields::{Fields, Page, last, success};
 use super::keys::key_id;
+use super::usage_groups::{Group, MAX_RANGE, PayloadBytes, groups, milliseconds, read_grouping};
 use super::{Caller, Id, QueryPairs, Shared, ToolCaller, json};
 use crate::clock::believed;
-use crate::gateway::{Bucket, CallStats, Granularity, HistoryQuery, Period, Span, UsageOf, UsageReport};
+use crate::gateway::{
+    Bucket, Granularity, Grouping, HistoryQuery, Period, RangeQuery, Resolution, Span, UsageOf, UsageReport,
+};
 use crate::http::core::timestamp::{format_second, parse_moment};
 use crate::unix_time;
 #[cfg(test)]
 use {
-    super::openapi::words::Period as PeriodName,
+    super::openapi::words::{Period as PeriodName, UsageResolution},
     crate::http::core::openapi::{Date, Time},
 };
+
+/// Query parameters of the sums.
+pub(super) const PARAMETERS: [&str; 10] =
+    ["period", "start_date", "end_date", "since", "until", "by", "step", "key_id", "mcp_id", "tool"];
 
 pub(super) async fn show(
     Caller(caller): Caller,
@@ -28,11 +36,23 @@ pub(super) async fn show(
     QueryPairs(query): QueryPairs,
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::default();
-    let (name, span) = read_span(&query, &mut fields);
-    let (name, span) = fields.finish((name, span))?;
-    let usage = shared.gateway.usage(&caller, span, UsageOf::default()).await?;
+    let (name, mut range) = read_range(&query, &mut fields);
+    range.grouping = read_grouping(&query, &mut fields);
+    fields.finish(())?;
+    range.of = UsageOf {
+        keys: last(&query, "key_id").map(|given| vec![given.into()]),
+        server: last(&query, "mcp_id").map(|given| shared.gateway.server_id(given)),
+        tool: last(&query, "tool").map(Into::into),
+    };
+    let sums = shared.gateway.usage_of_range(&caller, range).await?;
     let limit = shared.gateway.monthly_limit(&caller).filter(|_| name == "month");
-    Ok(json(success(report(&usage, name, span, limit, &shared.gateway.key_names()), None)))
+    let names = shared.gateway.key_names();
+    let mut told = report(&sums.usage, name, (sums.since, sums.until), limit, &names);
+    told.resolution = sums.resolution.name();
+    told.step_seconds = sums.step;
+    told.groups = groups(&sums, &names);
+    told.groups_left_out = sums.left_out;
+    Ok(json(success(told, None)))
 }
 
 pub(super) async fn of_key(
@@ -47,7 +67,8 @@ pub(super) async fn of_key(
     let (name, span) = fields.finish((name, span))?;
     let usage = shared.gateway.usage_of_key(&caller, &id, span).await?;
     let limit = shared.gateway.monthly_limit_of_key(&id).filter(|_| name == "month");
-    Ok(json(success(report(&usage, name, span, limit, &shared.gateway.key_names()), None)))
+    let names = shared.gateway.key_names();
+    Ok(json(success(report(&usage, name, span.seconds(), limit, &names), None)))
 }
 
 pub(super) async fn history(
@@ -69,7 +90,7 @@ pub(super) async fn history(
     };
     let server = last(&query, "mcp_id").map(|given| shared.gateway.server_id(given));
     let keys = last(&query, "key_id").map(|given| vec![given.into()]);
-    let query = HistoryQuery { span, granularity, of: UsageOf { keys, server } };
+    let query = HistoryQuery { span, granularity, of: UsageOf { keys, server, tool: None } };
     if !query.is_short_enough() {
         fields.problem("granularity", "hour is for at most 31 days");
     }
@@ -110,14 +131,52 @@ fn read_span(query: &[(String, String)], fields: &mut Fields) -> (&'static str, 
         Some("week") => ("week", Span::of_period(Period::Week, now)),
         Some("day") => ("day", Span::of_period(Period::Day, now)),
         Some(_) => {
-            fields.problem("period", "must be day, week or month");
+            fields.problem("period", "must be day, week or month, or hour for GET /v1/usage");
             month
         }
     }
 }
 
-fn milliseconds(tally: &CallStats) -> Option<u64> {
-    tally.mean_latency().map(|mean| u64::try_from(mean.as_millis()).unwrap_or(u64::MAX))
+/// Reads the span of sums: `since` and `until` to the second, or what [`read_span`] reads, in whole days.
+fn read_range(query: &[(String, String)], fields: &mut Fields) -> (&'static str, RangeQuery) {
+    let now = believed();
+    let (since, until) = (moment(query, "since", fields), moment(query, "until", fields));
+    let range = |(since, until), coarsest| RangeQuery {
+        since,
+        until,
+        coarsest,
+        grouping: Grouping::default(),
+        of: UsageOf::default(),
+    };
+    let is_given = |name: &str| last(query, name).is_some();
+    if !is_given("since") && !is_given("until") {
+        if last(query, "period") == Some("hour") && !is_given("start_date") && !is_given("end_date") {
+            let start = now - now % 3600;
+            return ("hour", range((start, start + 3599), Resolution::Minute));
+        }
+        let (name, span) = read_span(query, fields);
+        return (name, range(span.seconds(), Resolution::Day));
+    }
+    for other in ["period", "start_date", "end_date"].into_iter().filter(|other| is_given(other)) {
+        fields.problem(other, "goes not together with since and until");
+    }
+    if !is_given("since") {
+        fields.problem("since", "is required beside until");
+    }
+    let (since, until) = (since.unwrap_or_default(), until.unwrap_or(now));
+    if since > until {
+        match is_given("until") {
+            true => fields.problem("until", "must not be before since"),
+            false => fields.problem("since", "must not be in the future"),
+        }
+    } else if until - since >= MAX_RANGE && is_given("since") {
+        fields.problem("since", "must be at most 366 days before until");
+    }
+    ("custom", range((since, until.max(since)), Resolution::Minute))
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Calls of a span of time.
@@ -152,6 +211,21 @@ pub(super) struct Report<'a> {
     by_api_key: Vec<ByKey<'a>>,
     /// Calls of each day of the span.
     by_day: Vec<ByDay>,
+    /// Length of the sums that this is made of: the span is widened to whole ones.
+    #[cfg_attr(test, schemars(with = "UsageResolution"))]
+    resolution: &'static str,
+    /// Length of the steps in seconds; absent without `step`. It is not shorter than the resolution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "u64"))]
+    step_seconds: Option<u64>,
+    /// Calls across what `by` named, by steps, in each the most called first; absent without `by` and `step`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Vec<Group<'a>>"))]
+    groups: Option<Vec<Group<'a>>>,
+    /// Number of groups beyond 10,000, which are left out; absent if none are.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(test, schemars(with = "usize"))]
+    groups_left_out: usize,
 }
 
 /// Number of all calls of a span, beside the limit of a month.
@@ -175,16 +249,6 @@ struct ByStatus {
     success: u64,
     /// Number of all others.
     error: u64,
-}
-
-/// Lengths of arguments and results, in bytes.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "UsageBytes"))]
-struct PayloadBytes {
-    /// Length of all arguments.
-    arguments: u64,
-    /// Length of all results.
-    results: u64,
 }
 
 /// Calls of an MCP.
@@ -245,11 +309,10 @@ struct ByDay {
 fn report<'a>(
     usage: &'a UsageReport,
     period: &'static str,
-    span: Span,
+    (start, end): (u64, u64),
     limit: Option<u64>,
     names: &'a HashMap<Arc<str>, String>,
 ) -> Report<'a> {
-    let (start, end) = span.seconds();
     let total = usage.total.calls();
     let percentage = limit.map(|limit| (total.saturating_mul(100)).checked_div(limit).unwrap_or(100));
     let (arguments, results) = usage.total.bytes();
@@ -293,6 +356,10 @@ fn report<'a>(
         by_tool: by_tool.collect(),
         by_api_key: by_key.collect(),
         by_day: by_day.collect(),
+        resolution: Resolution::Day.name(),
+        step_seconds: None,
+        groups: None,
+        groups_left_out: 0,
     }
 }
 

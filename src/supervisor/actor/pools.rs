@@ -27,6 +27,9 @@ impl SupervisorState {
         let mut pool = Server::new(handle, definition.clone());
         // Nothing is to be done for a fleet without replicas.
         drop(pool.define(definition, true));
+        if server.fleet.is_stopped() {
+            drop(pool.fleet.stop());
+        }
         self.servers.insert(id.clone(), pool);
     }
 

@@ -259,6 +259,27 @@ fn policy(kind: u8) -> Policy {
     }
 }
 
+#[test]
+fn a_stopped_server_has_no_replicas_whoever_asks_until_it_is_started_or_switched_off_and_on() {
+    let mut world = World::new(Policy::default());
+    let actions = world.fleet.stop();
+    world.take(actions);
+    let leave = |world: &World| world.replicas.values().filter(|(_, leaves)| !leaves).count();
+    assert_eq!(leave(&world), 0);
+    let actions = world.fleet.demand();
+    world.take(actions);
+    world.define(true, true);
+    assert_eq!((leave(&world), world.fleet.is_stopped(), world.fleet.look_every()), (0, true, None));
+    let actions = world.fleet.start(true);
+    world.take(actions);
+    assert_eq!(leave(&world), 1);
+    let actions = world.fleet.stop();
+    world.take(actions);
+    world.define(false, false);
+    world.define(true, false);
+    assert_eq!((leave(&world), world.fleet.is_stopped()), (1, false));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(long_or(1_500, 10_000)))]
 

@@ -63,6 +63,11 @@ impl Document {
                     self.hold(&format!("{media}/x-lines"), &line, &what);
                 }
             }
+            "text/csv" => {
+                let columns = |line: &str| line.split(',').count();
+                let head = columns(text.lines().next().expect("a head"));
+                assert!(text.lines().all(|line| columns(line) == head), "{what}");
+            }
             "text/event-stream" => self.hold_events(&media, &text, &what),
             _ => panic!("no test for {kind}: {what}"),
         }

@@ -12,10 +12,11 @@ use crate::support::gateway::{Gateway, INVOKE, TestGateway, fake, with};
 use crate::support::{DEADLINE, wait_until};
 
 const CONFIG: &str = "[organization]\nplan = \"unlimited\"\ndescription = \"Some people\"\n\
-    [http]\ncall_timeout = \"200ms\"\nmax_call_timeout = \"10s\"\n";
+    [activity]\ncalls = 16\n[http]\ncall_timeout = \"200ms\"\nmax_call_timeout = \"10s\"\n";
 
 /// What cannot come here, and why.
-const EXCEPTIONS: [(&str, &str); 9] = [
+const EXCEPTIONS: [(&str, &str); 10] = [
+    ("Usage/properties/groups_left_out", "only with more than 10,000 groups"),
     ("KeyRevocation/properties/warning", "only where the disk takes nothing: tests/gateway/full_disk.rs"),
     ("MemberRemoval/properties/warning", "the same"),
     ("InternalErrorDetails/", "only for a defect: src/http/plexmcp/errors.rs has a test for it"),
@@ -201,6 +202,11 @@ async fn mcps(asking: &mut Asking<'_>) {
     asking.ask("POST", "/v1/mcps/unusable/restart", None, 502).await;
     asking.ask("POST", "/v1/mcps/nobody/restart", None, 404).await;
     asking.ask("DELETE", "/v1/mcps/fake/restart", None, 405).await;
+    for step in ["stop", "start", "disable", "enable"] {
+        asking.ask("POST", &format!("/v1/mcps/toolless/{step}"), None, 200).await;
+        asking.ask("POST", &format!("/v1/mcps/nobody/{step}"), None, 404).await;
+    }
+    asking.ask("POST", "/v1/mcps/off/start", None, 409).await;
 }
 
 /// Answers every request as a server that has no tools would.
@@ -319,6 +325,23 @@ async fn keys(asking: &mut Asking<'_>) {
     asking.ask("DELETE", "/v1/api-keys/self", None, 403).await;
 }
 
+async fn activity(asking: &mut Asking<'_>) {
+    asking.ask("GET", "/v1/activity?limit=3", None, 200).await;
+    asking.ask("GET", "/v1/activity?outcome=failed", None, 200).await;
+    asking.ask("GET", "/v1/activity?outcome=bad", None, 400).await;
+    asking.ask("GET", "/v1/activity?format=ndjson", None, 200).await;
+    asking.ask("GET", "/v1/activity?format=csv", None, 200).await;
+    // The first calls are not kept any more.
+    let path = "/v1/activity?follow=true";
+    let mut following = Following::start(asking.gateway, path, "last-event-id: 1\r\n").await;
+    let text = following.until("event: call").await.to_owned();
+    let (_, events) = text.split_once("\r\n\r\n").expect("a head");
+    assert!(events.contains("event: gap"), "{events}");
+    let whole = events.rsplit_once("event: call").map_or(events, |(whole, _)| whole);
+    let lines = whole.lines().filter(|line| ["event: ", "data: "].iter().any(|it| line.starts_with(it)));
+    asking.document.check_events("GET", "/v1/activity", &lines.collect::<Vec<_>>().join("\n"));
+}
+
 async fn numbers(asking: &mut Asking<'_>) {
     let gateway = asking.gateway;
     wait_until("calls have been counted", DEADLINE, || async {
@@ -329,6 +352,10 @@ async fn numbers(asking: &mut Asking<'_>) {
     asking.ask("GET", "/v1/usage", None, 200).await;
     asking.ask("GET", "/v1/usage?start_date=2026-01-01&end_date=2026-02-01", None, 200).await;
     asking.ask("GET", "/v1/usage?period=year", None, 400).await;
+    asking.ask("GET", "/v1/usage?period=hour&by=key,server,tool&step=1m", None, 200).await;
+    asking.ask("GET", "/v1/usage?since=2026-01-01&by=server&mcp_id=fake", None, 200).await;
+    asking.ask("GET", "/v1/usage?since=2026-01-01&by=member", None, 400).await;
+    activity(asking).await;
     for query in ["", "?granularity=hour&period=day&mcp_id=fake", "?granularity=month&key_id=key_none"] {
         asking.ask("GET", &format!("/v1/usage/history{query}"), None, 200).await;
     }

@@ -26,6 +26,7 @@ impl From<Error> for ApiError {
             Error::ServerDisabled { .. } => {
                 ApiError::new(StatusCode::CONFLICT, "mcp_inactive", "MCP is disabled")
             }
+            Error::ServerStopped { .. } => ApiError::new(StatusCode::CONFLICT, "mcp_inactive", text),
             Error::NoCommand { .. } => ApiError::new(StatusCode::BAD_GATEWAY, "mcp_unreachable", text)
                 .with(&json!({"phase": "not_sent"})),
             Error::ServerNotPermitted { .. } => {

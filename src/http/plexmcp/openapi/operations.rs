@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::words::{LogEnd, LogGap};
+use super::words::{CallGap, LogEnd, LogGap};
 use super::{organization, requests};
 use crate::gateway::AuditLine;
 use crate::http::core::openapi::{
@@ -10,13 +10,14 @@ use crate::http::core::openapi::{
     reading, schemas, text, whole,
 };
 use crate::http::plexmcp::payloads::schema::{Invocation, Resources};
-use crate::http::plexmcp::{errors::ErrorEnvelope, fields, mcp, pins, usage};
+use crate::http::plexmcp::{activity, calls, errors::ErrorEnvelope, fields, mcp, pins, usage};
 
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("MCP servers", "Servers, their logs, and the approval of their tools"),
     ("Calls", "Calls of tools and reading of resources"),
     ("Organization", "The organization, its members and its plans"),
     ("API keys", "Keys, what they may do, and what they have done"),
+    ("Activity", "The calls of late, one by one"),
     ("Usage", "Numbers of calls"),
     ("Audit", "Record of what was done and refused, and by whom"),
     ("About", "This document"),
@@ -198,12 +199,6 @@ fn page_query_behind(first: Query) -> Query {
 
 /// Returns the parameters of a span of time.
 pub(super) fn span_query(more: Query) -> Query {
-    let moment = || {
-        any_of(&[
-            json!({"type": "string", "format": "date"}),
-            json!({"type": "string", "format": "date-time"}),
-        ])
-    };
     let mut query = vec![
         ("period", one_of(&["day", "week", "month"]), "Current day, week or month (UTC); `month` by default"),
         ("start_date", moment(), "First day of the span, in place of `period`, together with `end_date`"),
@@ -244,6 +239,27 @@ fn describe(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation
             )
         },
         ("GET", "/v1/mcps/{id}/logs") => logs(schemas),
+        ("POST", "/v1/mcps/{id}/stop") => switch(
+            schemas,
+            ("stopMcp", "Stop an MCP", "It is being stopped."),
+            "Its calls under way have ten seconds. It stays stopped, and its calls are refused, until it is started or \
+             restarted, or the gateway is. Answered at once.",
+        ),
+        ("POST", "/v1/mcps/{id}/start") => switch(
+            schemas,
+            ("startMcp", "Start an MCP", "It is being started."),
+            "One that was stopped, or that rests until its first call. Answered at once: ask for the MCP to see what comes of it.",
+        ),
+        ("POST", "/v1/mcps/{id}/disable") => switch(
+            schemas,
+            ("disableMcp", "Switch an MCP off", "It is switched off."),
+            "In its definition, by `disabled`, so that it stays off when the gateway is started anew. Needs a key without limits.",
+        ),
+        ("POST", "/v1/mcps/{id}/enable") => switch(
+            schemas,
+            ("enableMcp", "Switch an MCP on", "It is switched on."),
+            "In its definition. It is started as its definition says: at once, or by its first call. Needs a key without limits.",
+        ),
         ("POST", "/v1/mcps/{id}/restart") => {
             let nothing = envelope(
                 schemas,
@@ -287,6 +303,20 @@ fn describe(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation
     })
 }
 
+fn switch(
+    schemas: &mut Schemas,
+    (id, title, done): (&'static str, &'static str, &'static str),
+    description: &'static str,
+) -> Operation {
+    let nothing =
+        envelope(schemas, json!({"type": "object", "additionalProperties": false}), Members::default());
+    Operation {
+        description,
+        errors: vec![404, 408, 409, 413, 422, 503],
+        ..reading(id, "MCP servers", title, Answer::json(200, done, nothing))
+    }
+}
+
 fn describe_calls(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation> {
     Some(match (method, path) {
         ("POST", "/v1/mcp/invoke") => Operation {
@@ -322,6 +352,32 @@ fn describe_calls(schemas: &mut Schemas, method: &str, path: &str) -> Option<Ope
         },
         _ => return describe_numbers(schemas, method, path),
     })
+}
+
+fn usage_query() -> Query {
+    let mut query = span_query(vec![
+        ("since", moment(), "First second of the span, in place of all others"),
+        ("until", moment(), "Last second of the span; now by default"),
+        (
+            "by",
+            text(0, 30),
+            "`key`, `server`, `tool`, or several of them with commas between: calls across them, in `groups`",
+        ),
+        (
+            "step",
+            text(0, 20),
+            "Length of steps of time, such as `5m`, `1h` or `1d`: `groups` has each of them alone",
+        ),
+        ("key_id", text(0, 256), "Only calls with this key"),
+        ("mcp_id", text(0, 256), "Only calls of this MCP: its id or exact name"),
+        ("tool", text(0, 256), "Only calls of this tool"),
+    ]);
+    query[0] = (
+        "period",
+        one_of(&["hour", "day", "week", "month"]),
+        "Current hour, day, week or month (UTC); `month` by default",
+    );
+    query
 }
 
 fn document() -> Answer {
@@ -365,6 +421,85 @@ fn logs(schemas: &mut Schemas) -> Operation {
     }
 }
 
+/// Last line of an export of activity, without which it is not whole.
+#[derive(schemars::JsonSchema)]
+#[expect(dead_code, reason = "only its description is read")]
+struct ActivityEnd {
+    /// `true`.
+    #[schemars(with = "True")]
+    end: bool,
+    /// Number of calls before it.
+    calls: u64,
+}
+
+fn activity(schemas: &mut Schemas) -> Operation {
+    let call = schemas.of::<calls::Item<'_>>();
+    let events = json!({"call": call, "gap": schemas.of::<CallGap>(), "end": schemas.of::<LogEnd>()});
+    let stream = described(
+        json!({"type": "string"}),
+        "Server-Sent Events, whose data are JSON: `call` with an `ActivityCall` and its number as `id`, `gap` with a `CallGap` \
+         where the reader was too slow, and `end` with a `LogEnd`. Send the last `id` as `Last-Event-ID` to go on where you were. \
+         A quiet stream has a comment every 15 seconds.",
+    );
+    let line = any_of(&[call, schemas.of::<ActivityEnd>()]);
+    let lines = described(
+        json!({"type": "string"}),
+        "Lines of JSON: an `ActivityCall` each, oldest first, and at last an `ActivityEnd`.",
+    );
+    let values = described(
+        json!({"type": "string"}),
+        "Comma-separated values with a head, oldest first, of the members of an `ActivityCall`.",
+    );
+    Operation {
+        description: "Who called what, when, how long, and how it ended, newest first, also calls that were refused: all for \
+                      administrators, those of the member for others. Arguments and results are never kept, and nothing outlives \
+                      the gateway.",
+        query: vec![
+            ("key", text(0, 256), "Only calls with this key: its id or name"),
+            ("server", text(0, 256), "Only calls of this MCP: its id or name"),
+            ("tool", text(0, 256), "Only calls of this tool"),
+            (
+                "outcome",
+                text(0, 64),
+                "Only those that ended so: `ok`, `failed` for all others, or one of these by its word",
+            ),
+            ("since", moment(), "Only those that began then or later"),
+            ("until", moment(), "Only those that began then or before, to the end of that second or day"),
+            (
+                "limit",
+                whole(0),
+                "Number of calls: 100 by default, and more than 1000 are taken as 1000; in a stream those to begin with, 10 by default",
+            ),
+            ("cursor", whole(1), "`next_cursor` of the page before"),
+            (
+                "format",
+                one_of(&["json", "csv", "ndjson"]),
+                "`csv` or `ndjson` for an export of all calls that match, oldest first",
+            ),
+            (
+                "follow",
+                json!({"type": "boolean"}),
+                "`true` for the calls to come as well, as a stream of events",
+            ),
+        ],
+        ..reading(
+            "listActivity",
+            "Activity",
+            "List, follow or export calls",
+            Answer {
+                content: vec![
+                    ("application/json", json!({"schema": data::<activity::Activity<'_>>(schemas)})),
+                    ("text/event-stream", json!({"schema": stream, "x-events": events})),
+                    ("application/x-ndjson", json!({"schema": lines, "x-lines": line})),
+                    ("text/csv", json!({"schema": values})),
+                ],
+                headers: &["Cache-Control"],
+                ..Answer::json(200, "The calls, or a stream of them.", Value::Null)
+            },
+        )
+    }
+}
+
 /// Last line of an export, without which it is not whole.
 #[derive(schemars::JsonSchema)]
 #[expect(dead_code, reason = "only its description is read")]
@@ -379,6 +514,11 @@ struct AuditEnd {
     damaged: u64,
 }
 
+/// Returns the schema of a moment.
+fn moment() -> Value {
+    any_of(&[json!({"type": "string", "format": "date"}), json!({"type": "string", "format": "date-time"})])
+}
+
 fn audit_query() -> Query {
     vec![
         (
@@ -389,6 +529,8 @@ fn audit_query() -> Query {
         ("outcome", one_of(&["done", "refused", "failed", "unknown"]), "Only those with this result"),
         ("member_id", text(0, 200), "Only those of this member"),
         ("key_id", text(0, 200), "Only those with this key"),
+        ("since", moment(), "Only those of then or later"),
+        ("until", moment(), "Only those of then or before, to the end of that second or day"),
     ]
 }
 
@@ -426,9 +568,11 @@ fn describe_numbers(schemas: &mut Schemas, method: &str, path: &str) -> Option<O
                 )
             }
         }
+        ("GET", "/v1/activity") => activity(schemas),
         ("GET", "/v1/usage") => Operation {
-            description: "Of all keys for administrators, of the member's own keys for others.",
-            query: span_query(vec![]),
+            description: "Of all keys for administrators, of the member's own keys for others. A span by `since` is widened to \
+                          whole minutes if it began in the last three hours, else to whole hours or days, as `resolution` says.",
+            query: usage_query(),
             ..reading(
                 "getUsage",
                 "Usage",

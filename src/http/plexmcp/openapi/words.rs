@@ -38,8 +38,10 @@ pub(in crate::http::plexmcp) enum Transport {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "ProcessState")]
 pub(in crate::http::plexmcp) enum State {
-    /// It is switched off.
+    /// It is switched off in its definition.
     Disabled,
+    /// It was stopped, and stays so until it is started or the gateway is.
+    Stopped,
     /// It is started by the first call.
     Idle,
     /// It is being started.
@@ -177,6 +179,8 @@ pub(in crate::http::plexmcp) enum Source {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "UsagePeriod")]
 pub(in crate::http::plexmcp) enum Period {
+    /// The current hour.
+    Hour,
     /// The current day (UTC).
     Day,
     /// The current week, from Monday.
@@ -185,6 +189,58 @@ pub(in crate::http::plexmcp) enum Period {
     Month,
     /// A span that was given by its two ends.
     Custom,
+}
+
+/// Length of the sums that an answer about usage is made of.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::http::plexmcp) enum UsageResolution {
+    /// A minute: of a span that began in the last three hours.
+    Minute,
+    /// An hour: of one that began in the last 30 days, unless the gateway is configured otherwise.
+    Hour,
+    /// A day (UTC).
+    Day,
+}
+
+/// Dialect that a call was made in.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::http::plexmcp) enum CallDialect {
+    /// This one, `/v1`.
+    #[serde(rename = "plexmcp")]
+    PlexMcp,
+    /// `/api`, also the calls that a question led to.
+    McpCli,
+    /// MCP itself, `/mcp`.
+    Mcp,
+    /// None of them.
+    Other,
+}
+
+/// What a call asked for.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::http::plexmcp) enum CallKind {
+    /// A tool.
+    Tool,
+    /// A resource.
+    Resource,
+    /// A list.
+    List,
+    /// A prompt.
+    Prompt,
+    /// Values for an argument.
+    Completion,
+    /// An extension of MCP.
+    Extension,
+}
+
+/// Calls that went before the reader of a stream could have them.
+#[derive(JsonSchema)]
+pub(in crate::http::plexmcp) struct CallGap {
+    /// Number of these calls, matching or not.
+    calls: u64,
 }
 
 /// Reason why the stream of a log ends.

@@ -1,0 +1,178 @@
+//! The ring of calls: one short lock to note one, and to look at some of them. Whoever reads takes a few at a time, so
+//! that no call waits for a reader.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use super::call::Call;
+use super::filter::ActivityFilter;
+use crate::clock;
+
+/// Number of calls that are looked at under one lock: some 20 microseconds.
+const STEP: u64 = 1024;
+
+/// The calls of late. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Activity(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    ring: Mutex<Ring>,
+    /// Notified of each call.
+    changed: Notify,
+    /// Most calls that are kept; 0 if none are noted at all.
+    most: usize,
+    /// Time when the ring was made, in milliseconds since 1970.
+    begun_ms: u64,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    /// The calls; from when there are as many as may be, the oldest is at `oldest`.
+    calls: Vec<Call>,
+    oldest: usize,
+    /// Number of the newest call, which counts up from 1.
+    newest: u64,
+}
+
+/// Order in which calls are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the number after the given one on.
+    OldestFirst,
+    /// From the number before the given one back.
+    NewestFirst,
+}
+
+/// Calls that were found, and where to go on.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The calls that match, with their numbers, in the order asked for.
+    pub calls: Vec<(u64, Call)>,
+    /// Number to go on from.
+    pub next: u64,
+    /// `true` if there are no more calls in that direction.
+    pub is_over: bool,
+    /// Number of calls, matching or not, that had gone before they could be read; oldest first only.
+    pub lost: u64,
+}
+
+/// Which calls there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Number of the newest call; 0 before the first.
+    pub newest: u64,
+    /// Number of calls that are kept.
+    pub calls: usize,
+    /// Most calls that are kept.
+    pub most: usize,
+    /// Time from which none has gone, in milliseconds since 1970: that of the oldest kept call, or of the daemon's start.
+    pub complete_since_ms: u64,
+}
+
+impl Activity {
+    /// Makes a ring for so many calls; with 0 none are noted. Memory is taken as calls come.
+    pub fn new(most: usize) -> Activity {
+        let ring = Ring { calls: Vec::with_capacity(most), ..Ring::default() };
+        let begun_ms = clock::believed().saturating_mul(1000);
+        Activity(Arc::new(Shared { ring: Mutex::new(ring), changed: Notify::new(), most, begun_ms }))
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a call, which is made only if calls are kept.
+    pub fn note(&self, call: impl FnOnce() -> Call) {
+        if self.0.most == 0 {
+            return;
+        }
+        let call = call();
+        // What goes is dropped after the lock.
+        let _gone = self.ring().put(call, self.0.most);
+        self.0.changed.notify_waiters();
+    }
+
+    /// Returns which calls there are.
+    pub fn kept(&self) -> Kept {
+        let ring = self.ring();
+        let has_lost = ring.newest > ring.calls.len() as u64;
+        let oldest = ring.calls.get(ring.oldest).filter(|_| has_lost);
+        Kept {
+            newest: ring.newest,
+            calls: ring.calls.len(),
+            most: self.0.most,
+            complete_since_ms: oldest.map_or(self.0.begun_ms, |call| call.started_ms),
+        }
+    }
+
+    /// Returns a future that resolves when a call is noted after this.
+    pub fn changed(&self) -> Notified<'_> {
+        self.0.changed.notified()
+    }
+
+    /// Looks at some calls from a number on, or back, and returns at most `most` of those that match. Takes the lock
+    /// once: for all of them, ask again from [`Batch::next`].
+    pub fn step(&self, filter: &ActivityFilter, from: u64, direction: Direction, most: usize) -> Batch {
+        let ring = self.ring();
+        let first = ring.newest + 1 - ring.calls.len() as u64;
+        let mut batch = Batch::default();
+        let mut at = match direction {
+            Direction::OldestFirst => from.saturating_add(1).max(first),
+            Direction::NewestFirst => from.min(ring.newest + 1),
+        };
+        if direction == Direction::OldestFirst {
+            batch.lost = at - from.saturating_add(1).min(at);
+        }
+        for _ in 0..STEP {
+            let number = match direction {
+                Direction::OldestFirst => at,
+                Direction::NewestFirst => at.wrapping_sub(1),
+            };
+            let Some(call) = ring.get(number) else {
+                batch.is_over = true;
+                break;
+            };
+            if filter.takes(call) {
+                if batch.calls.len() >= most {
+                    break;
+                }
+                batch.calls.push((number, call.clone()));
+            }
+            at = if direction == Direction::OldestFirst { at + 1 } else { at - 1 };
+        }
+        batch.next = if direction == Direction::OldestFirst { at - 1 } else { at };
+        batch
+    }
+}
+
+impl Ring {
+    /// Puts a call in the place of the oldest, if there are as many as may be, and returns that one.
+    fn put(&mut self, call: Call, most: usize) -> Option<Call> {
+        self.newest += 1;
+        if self.calls.len() < most {
+            self.calls.push(call);
+            return None;
+        }
+        let place = self.calls.get_mut(self.oldest)?;
+        let gone = std::mem::replace(place, call);
+        self.oldest += 1;
+        if self.oldest == self.calls.len() {
+            self.oldest = 0;
+        }
+        Some(gone)
+    }
+
+    fn get(&self, number: u64) -> Option<&Call> {
+        let back = usize::try_from(self.newest.checked_sub(number)?).ok()?;
+        let forth = self.calls.len().checked_sub(back + 1)?;
+        let at = self.oldest + forth;
+        self.calls.get(if at < self.calls.len() { at } else { at - self.calls.len() })
+    }
+}
+
+#[cfg(test)]
+#[path = "ring_tests.rs"]
+mod tests;

@@ -1,0 +1,159 @@
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::access::{CallerTag, Front, KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions, RequestId};
+use crate::activity::{FAILED, ServerTag, ToolName};
+use crate::telemetry::metrics::Kind;
+
+/// Callers with keys of their own.
+fn callers(number: usize) -> Vec<CallerTag> {
+    let ring = KeyRing::default();
+    let made: Vec<NewKey> = (0..number)
+        .map(|at| {
+            let wish = NewKeySpec {
+                limits: crate::access::KeyLimits::default(),
+                name: format!("key {at}"),
+                description: None,
+                member_id: "user_owner".into(),
+                expires_at: None,
+                permissions: Permissions::default(),
+            };
+            NewKey::generate(wish, 0).expect("random bytes")
+        })
+        .collect();
+    ring.put(made.iter().map(|key| key.record.clone()).collect::<Vec<KeyRecord>>());
+    made.iter().map(|key| ring.authenticate(&key.text, 1).expect("good").tag()).collect()
+}
+
+fn server(name: &str) -> Arc<ServerTag> {
+    Arc::new(ServerTag { id: Some(format!("mcp_{name}").into()), name: name.into() })
+}
+
+fn call(caller: &CallerTag, server: &Arc<ServerTag>, tool: &str, started_ms: u64) -> Call {
+    Call {
+        caller: caller.clone(),
+        server: server.clone(),
+        tool: ToolName::from(tool),
+        request: RequestId::default(),
+        started_ms,
+        took_us: 1500,
+        outcome: if started_ms % 10 == 0 { "timed_out" } else { "ok" },
+        kind: Kind::Tool,
+        front: Front::Mcp,
+        reached: true,
+    }
+}
+
+/// Reads everything that matches, step by step.
+fn all(activity: &Activity, filter: &ActivityFilter, direction: Direction, most: usize) -> Vec<u64> {
+    let mut at = if direction == Direction::NewestFirst { u64::MAX } else { 0 };
+    let mut numbers = Vec::new();
+    loop {
+        let batch = activity.step(filter, at, direction, most);
+        numbers.extend(batch.calls.iter().map(|(number, _)| *number));
+        if batch.is_over {
+            return numbers;
+        }
+        assert_ne!(batch.next, at, "it goes on");
+        at = batch.next;
+    }
+}
+
+proptest! {
+    #[test]
+    fn in_both_directions_and_any_portions_the_last_calls_are_read(
+        noted in 0u64..5000, most in 1usize..3000, portion in 1usize..700,
+    ) {
+        let (activity, caller, server) = (Activity::new(most), callers(1).remove(0), server("a"));
+        for number in 1..=noted {
+            activity.note(|| call(&caller, &server, "t", number));
+        }
+        let first = noted.saturating_sub(most as u64) + 1;
+        let mut expected: Vec<u64> = (first..=noted).collect();
+        prop_assert_eq!(&all(&activity, &ActivityFilter::default(), Direction::OldestFirst, portion), &expected);
+        expected.reverse();
+        prop_assert_eq!(&all(&activity, &ActivityFilter::default(), Direction::NewestFirst, portion), &expected);
+        let kept = activity.kept();
+        prop_assert_eq!((kept.newest, kept.calls as u64), (noted, noted + 1 - first));
+        if first > 1 {
+            prop_assert_eq!(kept.complete_since_ms, first);
+        }
+    }
+}
+
+#[test]
+fn a_reader_who_was_too_slow_learns_how_many_calls_are_gone() {
+    let (activity, caller, server) = (Activity::new(10), callers(1).remove(0), server("a"));
+    (1..=4).for_each(|at| activity.note(|| call(&caller, &server, "t", at)));
+    let seen = activity.step(&ActivityFilter::default(), 0, Direction::OldestFirst, 100);
+    assert_eq!((seen.next, seen.lost, seen.is_over), (4, 0, true));
+    (5..=30).for_each(|at| activity.note(|| call(&caller, &server, "t", at)));
+    let seen = activity.step(&ActivityFilter::default(), 4, Direction::OldestFirst, 3);
+    assert_eq!((seen.lost, seen.next, seen.calls[0].0), (16, 23, 21));
+}
+
+#[test]
+fn with_room_for_none_no_call_is_even_made() {
+    let activity = Activity::new(0);
+    activity.note(|| panic!("made"));
+    assert_eq!(activity.kept().calls, 0);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_call_is_woken_by_one_that_came_before_the_wait() {
+    let (activity, caller, server) = (Activity::new(10), callers(1).remove(0), server("a"));
+    let changed = activity.changed();
+    activity.note(|| call(&caller, &server, "t", 1));
+    changed.await;
+}
+
+/// The bar of the project, in a build without optimization: 100,000 calls by 20 keys over 50 tools.
+#[test]
+fn any_filter_over_100_000_calls_is_answered_in_100_ms() {
+    let (activity, callers) = (Activity::new(100_000), callers(20));
+    let servers: Vec<_> = ["git", "time", "fetch", "memory", "files"].map(server).into();
+    let tools: Vec<String> = (0..50).map(|at| format!("tool_number_{at}")).collect();
+    let begun = Instant::now();
+    for at in 0..120_000usize {
+        let (caller, server) = (&callers[at % 20], &servers[at % 5]);
+        activity.note(|| call(caller, server, &tools[at % 50], at as u64));
+    }
+    let noted = begun.elapsed() / 120_000;
+    let of =
+        |key: Option<&str>, server: Option<&str>, tool: Option<&str>, outcome: Option<&str>| ActivityFilter {
+            key: key.map(str::to_owned),
+            server: server.map(str::to_owned),
+            tool: tool.map(str::to_owned),
+            outcome: outcome.map(str::to_owned),
+            ..ActivityFilter::default()
+        };
+    let filters = [
+        ("everything", of(None, None, None, None), 100_000),
+        ("a key", of(Some("key 7"), None, None, None), 5_000),
+        ("a server", of(None, Some("fetch"), None, None), 20_000),
+        ("a tool", of(None, None, Some("tool_number_49"), None), 2_000),
+        ("failures", of(None, None, None, Some(FAILED)), 10_000),
+        ("a key and a tool", of(Some("key 9"), Some("mcp_files"), Some("tool_number_49"), None), 1_000),
+        ("nothing", of(Some("nobody"), None, None, None), 0),
+        (
+            "a time",
+            ActivityFilter { since_ms: Some(119_000), until_ms: Some(119_499), ..ActivityFilter::default() },
+            500,
+        ),
+    ];
+    println!("noting a call: {noted:?}");
+    for (what, filter, expected) in filters {
+        // The best of three: others work on this machine, too.
+        let timed = (0..3).map(|_| {
+            let begun = Instant::now();
+            let found = all(&activity, &filter, Direction::NewestFirst, 1000).len();
+            assert_eq!(found, expected, "{what}");
+            begun.elapsed()
+        });
+        let best = timed.min().expect("three");
+        println!("{what}: {expected} of 100,000 in {best:?}");
+        assert!(best < Duration::from_millis(100), "{what}: {best:?}");
+    }
+}
