@@ -8,6 +8,7 @@ mod catalog_persister;
 mod defining;
 mod dispatch;
 mod error;
+mod examining;
 mod exporting;
 mod follow;
 mod forward;
@@ -37,7 +38,7 @@ use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::catalog_persister::CatalogPersister;
 use self::defining::entry_of_file;
@@ -47,6 +48,7 @@ use self::server_meter::ServerMeter;
 use self::stop::Stop;
 use crate::access::{KeyRing, Unread};
 use crate::clock;
+use crate::doctor::Doctor;
 use crate::mcp::translate::Members;
 use crate::pins::PinBook;
 use crate::registry::{CatalogCache, Registry, RegistryHandle};
@@ -150,6 +152,9 @@ struct Inner {
     unread: Unread,
     scrape: Scrape,
     groups: CurrentGroups,
+    doctor: Doctor,
+    /// Held by whoever looks at servers for faults: one at a time.
+    examining: Arc<Semaphore>,
     settings: GatewaySettings,
     stop: Stop,
 }
@@ -178,13 +183,15 @@ pub struct Parts {
     pub supervisor: Supervisor,
     /// Metrics of the daemon.
     pub metrics: Metrics,
+    /// Examiner of servers.
+    pub doctor: Doctor,
 }
 
 impl Gateway {
     /// Starts the registry on its thread and has the supervisor follow it.
     pub fn start(parts: Parts, settings: GatewaySettings) -> Result<Gateway, Error> {
-        let Parts { registry, applied, groups, pins, keys, secrets, accounting, audit, supervisor, metrics } =
-            parts;
+        let Parts { registry, applied, groups, pins, keys, secrets, accounting, audit, .. } = parts;
+        let Parts { supervisor, metrics, doctor, .. } = parts;
         let book = secrets.clone();
         supervisor.directory().keep_logins_in(Arc::new(logins::LoginsInBook(secrets.clone())));
         supervisor.directory().find_secrets_by(Box::new(move |member, name| book.get(member, name)));
@@ -222,6 +229,8 @@ impl Gateway {
             unread: Unread::default(),
             scrape: Scrape::default(),
             groups,
+            doctor,
+            examining: Arc::new(Semaphore::new(1)),
             settings,
             stop: Stop::new(),
         })))

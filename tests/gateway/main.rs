@@ -14,6 +14,7 @@ mod budgets;
 mod calling;
 mod client_files;
 mod crashing;
+mod diagnosing;
 mod durability;
 mod exporting;
 mod fake_server;

@@ -7,6 +7,7 @@ mod catalog;
 mod change;
 mod common_flags;
 mod console;
+pub mod doctor;
 mod edit;
 mod flags;
 mod json;
@@ -29,6 +30,8 @@ use time::OffsetDateTime;
 
 pub use audit::AuditQuery;
 pub use call::Call;
+pub(super) use common_flags::Common;
+pub use doctor::Doctor;
 pub use edit::{Edit, Editor};
 pub(super) use flags::OperateCommands;
 pub use keys::{Keys, NewKey};

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bodies;
+mod doctor;
 mod errors;
 mod fields;
 mod follow;
@@ -96,6 +97,7 @@ fn routes() -> Routes {
         .on("GET", "/v1/openapi.json", Public, get(openapi::document))
         .asking("GET", "/v1/mcps", Viewer, &["page", "per_page", "status", "health"], get(list))
         .on("GET", "/v1/mcps/{id}", Viewer, get(detail))
+        .asking("GET", "/v1/doctor", Admin, &["server"], get(doctor::show))
         .asking("GET", "/v1/mcps/{id}/logs", Admin, &["tail", "follow"], get(logs))
         .acting("server.restart", "POST", "/v1/mcps/{id}/restart", Admin, &[], post(restart))
         .on("GET", "/v1/mcps/{id}/pins", Admin, get(pins::show))
