@@ -60,6 +60,12 @@ pub mod audit;
 pub mod usage;
 
 #[forbid(unsafe_code)]
+pub mod diagnosis;
+
+#[forbid(unsafe_code)]
+pub mod doctor;
+
+#[forbid(unsafe_code)]
 pub mod pins;
 
 #[forbid(unsafe_code)]

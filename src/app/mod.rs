@@ -4,6 +4,7 @@ mod banner;
 mod certificate;
 mod descriptors;
 mod directory;
+mod examining;
 mod file_watcher;
 mod keeping;
 mod openness;
@@ -37,10 +38,11 @@ use crate::audit;
 use crate::cli::{self, Command, Exit, Program};
 use crate::clock;
 use crate::config::{self, Config, ConfigProblem, Environment, Flags, ProcessEnvironment};
+use crate::doctor::Doctor;
 use crate::gateway::{Gateway, LOGIN_OWNER, Parts, State};
 use crate::http::{HttpServer, Tls};
 use crate::pins::PinBook;
-use crate::process::{self, Footprint, Host, HostSettings};
+use crate::process::{self, Footprint, Host};
 use crate::query::Agent;
 use crate::registry::{Applied, OpenError, Registry, Settings};
 use crate::secrets::SecretBook;
@@ -82,6 +84,9 @@ pub fn main(program: Program) -> ExitCode {
         Ok(Command::Operate(operate)) => {
             let editor = &process::run_in_foreground;
             cli::operate::run(&operate, time::OffsetDateTime::now_utc, editor).into()
+        }
+        Ok(Command::Doctor(doctor)) => {
+            cli::operate::doctor::run(&doctor, &|| examining::beforehand(&ProcessEnvironment)).into()
         }
         Ok(Command::Add(add)) => cli::add::run(&add).into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
@@ -170,23 +175,9 @@ fn prepare_and_run(
     }
     process::hold_too_large();
     let opened = open(&config)?;
-    let base_env: Vec<(OsString, OsString)> = BASE_ENV
-        .iter()
-        .copied()
-        .chain(config.pass_env.iter().map(String::as_str))
-        .filter_map(|name| Some((name.into(), env.var(name)?)))
-        .collect();
-    let own_command = std::env::current_exe().ok().map(|path| (OWN_COMMAND.to_owned(), path));
-    let host = Host::new(HostSettings {
-        instance: opened.registry.instance_id().to_string(),
-        base_env,
-        own_command,
-        cgroups: config.cgroups,
-        sandboxes: config.data_dir.join("servers"),
-        private: config.data_dir.clone(),
-        alone: true,
-    })
-    .map_err(StartupError::io)?;
+    let settings = examining::host_settings(&config, opened.registry.instance_id().to_string(), env);
+    let doctor = examining::doctor(settings.clone());
+    let host = Host::new(settings).map_err(StartupError::io)?;
     let swept = host.sweep_leftovers();
     if swept > 0 {
         tracing::warn!(processes = swept, "ended what an earlier run had left behind");
@@ -194,7 +185,7 @@ fn prepare_and_run(
     let runtime = build_runtime(config.workers).map_err(StartupError::io)?;
     let exit = runtime.block_on(async {
         let signals = Signals::install(ignored).map_err(StartupError::io)?;
-        run(&config, flags, opened, host.clone(), signals).await
+        run(&config, flags, (opened, doctor), host.clone(), signals).await
     });
     // Tasks that still run are dropped with the runtime, and every process tree with its owner.
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -298,7 +289,7 @@ fn log_applied(path: &str, applied: &Applied) {
 async fn run(
     config: &Config,
     flags: &Flags,
-    opened: Opened,
+    (opened, doctor): (Opened, Doctor),
     host: Host,
     mut signals: Signals,
 ) -> Result<Exit, StartupError> {
@@ -325,7 +316,7 @@ async fn run(
     };
     openness::say(&config.http, address.ip(), doors.socket.as_deref());
     let own = std::iter::once(address).chain(doors.operations).collect();
-    let (gateway, mut supervised) = start_gateway(config, opened, &host, own).await?;
+    let (gateway, mut supervised) = start_gateway(config, (opened, doctor), &host, own).await?;
     let reaper = tokio::spawn(reap_adopted(host, gateway.clone()));
     let (stop, stopped) = watch::channel(false);
     let queries = Agent::new(config.llm.clone());
@@ -371,7 +362,7 @@ async fn run(
 /// Starts the supervisor, usage, the audit and the gateway that they serve; `own` are the addresses that are listened on. Also returns what ends with the supervisor.
 async fn start_gateway(
     config: &Config,
-    opened: Opened,
+    (opened, doctor): (Opened, Doctor),
     host: &Host,
     own: Vec<SocketAddr>,
 ) -> Result<(Gateway, JoinHandle<()>), StartupError> {
@@ -403,8 +394,19 @@ async fn start_gateway(
         .noting(Activity::new(config.activity_calls));
     let audit = audit::open(&config.data_dir, config.audit).map_err(|error| internal(&error))?;
     let groups = config.groups.clone();
-    let parts =
-        Parts { registry, applied, groups, pins, keys, secrets, accounting, audit, supervisor, metrics };
+    let parts = Parts {
+        registry,
+        applied,
+        groups,
+        pins,
+        keys,
+        secrets,
+        accounting,
+        audit,
+        supervisor,
+        metrics,
+        doctor,
+    };
     let gateway = Gateway::start(parts, config.gateway).map_err(|error| internal(&error))?;
     gateway.tell_of_missing(&config.groups);
     Ok((gateway, supervised))

@@ -9,6 +9,8 @@ pub enum Exit {
     Graceful,
     /// 1: a defect of the daemon.
     Internal,
+    /// 1: `doctor` found something.
+    Findings,
     /// 2: the command line is invalid.
     Usage,
     /// 3: stopped, but calls or children had to be cut off.
@@ -29,9 +31,10 @@ pub enum Exit {
 
 impl Exit {
     /// All exit codes.
-    pub const ALL: [Exit; 10] = [
+    pub const ALL: [Exit; 11] = [
         Exit::Graceful,
         Exit::Internal,
+        Exit::Findings,
         Exit::Usage,
         Exit::Forced,
         Exit::Refused,
@@ -46,7 +49,7 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Exit::Graceful => 0,
-            Exit::Internal => 1,
+            Exit::Internal | Exit::Findings => 1,
             Exit::Usage => 2,
             Exit::Forced => 3,
             Exit::Refused => 4,

@@ -14,7 +14,7 @@ use super::connect::Connect;
 use super::documents::{self, Documents, Shell};
 use super::import::Import;
 use super::login::Login;
-use super::operate::{KeyCommands, Operate, OperateCommands};
+use super::operate::{Common, Doctor, KeyCommands, Operate, OperateCommands};
 use super::stdio::Stdio;
 use crate::config::{self, Flags};
 
@@ -38,6 +38,8 @@ pub enum Command {
     DemoServer,
     /// Operate a running daemon.
     Operate(Operate),
+    /// Show what is wrong with servers.
+    Doctor(Doctor),
     /// Give a running daemon a server.
     Add(Add),
     /// Ask a running daemon a question.
@@ -107,6 +109,7 @@ where
             Subcommands::Serve(flags) => flags.into_command(None),
             Subcommands::DemoServer => Command::DemoServer,
             Subcommands::Operate(line) => Command::Operate(line.into_operate()),
+            Subcommands::Doctor(line) => Command::Doctor(line.common.examining(line.server)),
             Subcommands::Add(line) => Command::Add(line.into()),
             Subcommands::Ask(line) => Command::Ask(line.into()),
             Subcommands::Login(line) => Command::Login(line.into()),
@@ -156,6 +159,8 @@ enum Subcommands {
     Serve(ServeFlags),
     #[command(flatten)]
     Operate(OperateCommands),
+    /// What is wrong with servers, and what to do: of a running daemon, or before one is started
+    Doctor(DoctorLine),
     /// Add a server to a running daemon: a package, an address, or a command behind --
     Add(AddLine),
     /// Ask a question of a running daemon; a model answers it with the servers' tools
@@ -185,6 +190,19 @@ enum Subcommands {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Where no daemon runs, the configuration that one would be started with here is looked at: commands, interpreters,\n\
+                  directories, references, variables. Exit codes: 0 nothing is wrong, 1 something is, 69 the daemon that was named does not answer."
+)]
+struct DoctorLine {
+    /// The server; all of them otherwise
+    #[arg(value_name = "SERVER")]
+    server: Option<String>,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, Args)]

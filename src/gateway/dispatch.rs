@@ -441,6 +441,9 @@ pub(super) fn unreachable(handle: &ServerHandle, status: &Arc<Status>, in_flight
         },
         other => (format!("Server '{name}' is {}", other.name()), None),
     };
+    if let Some(known) = status.diagnosis() {
+        reason.push_str(&format!("; what to do: {}", known.fix.trim_end_matches('.')));
+    }
     if !status.last_stderr.is_empty() {
         reason.push_str(&format!("; its log: GET /v1/mcps/{}/logs", handle.id()));
     }

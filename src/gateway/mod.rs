@@ -9,6 +9,7 @@ mod catalog_persister;
 mod defining;
 mod dispatch;
 mod error;
+mod examining;
 mod exporting;
 mod follow;
 mod forward;
@@ -39,7 +40,7 @@ use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::catalog_persister::CatalogPersister;
 use self::defining::entry_of_file;
@@ -50,6 +51,7 @@ use self::server_meter::ServerMeter;
 use self::stop::Stop;
 use crate::access::{KeyRing, Unread};
 use crate::clock;
+use crate::doctor::Doctor;
 use crate::mcp::translate::Members;
 use crate::pins::PinBook;
 use crate::registry::{CatalogCache, Registry, RegistryHandle};
@@ -158,6 +160,9 @@ struct Inner {
     scrape: Scrape,
     measured: Measured,
     groups: CurrentGroups,
+    doctor: Doctor,
+    /// Held by whoever looks at servers for faults: one at a time.
+    examining: Arc<Semaphore>,
     settings: GatewaySettings,
     stop: Stop,
 }
@@ -186,13 +191,15 @@ pub struct Parts {
     pub supervisor: Supervisor,
     /// Metrics of the daemon.
     pub metrics: Metrics,
+    /// Examiner of servers.
+    pub doctor: Doctor,
 }
 
 impl Gateway {
     /// Starts the registry on its thread and has the supervisor follow it.
     pub fn start(parts: Parts, settings: GatewaySettings) -> Result<Gateway, Error> {
-        let Parts { registry, applied, groups, pins, keys, secrets, accounting, audit, supervisor, metrics } =
-            parts;
+        let Parts { registry, applied, groups, pins, keys, secrets, accounting, audit, .. } = parts;
+        let Parts { supervisor, metrics, doctor, .. } = parts;
         let book = secrets.clone();
         supervisor.directory().keep_logins_in(Arc::new(logins::LoginsInBook(secrets.clone())));
         supervisor.directory().find_secrets_by(Box::new(move |member, name| book.get(member, name)));
@@ -231,6 +238,8 @@ impl Gateway {
             scrape: Scrape::default(),
             measured: Measured::default(),
             groups,
+            doctor,
+            examining: Arc::new(Semaphore::new(1)),
             settings,
             stop: Stop::new(),
         })))

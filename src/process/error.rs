@@ -13,6 +13,17 @@ pub struct SpawnError {
     pub errno: String,
     /// `true` if a retry cannot help until the definition or the file system changes.
     pub permanent: bool,
+    /// Where a command was looked for in vain; `None` if it was not, or may not be shown.
+    pub searched: Option<Box<Searched>>,
+}
+
+/// Where a command was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Searched {
+    /// The PATH.
+    pub path: String,
+    /// Name of a program there that is close to it; `None` if there is none.
+    pub near: Option<String>,
 }
 
 impl SpawnError {
@@ -24,16 +35,16 @@ impl SpawnError {
             Some(ENOENT | EACCES | ENOEXEC | ENOTDIR | EISDIR | ELOOP | EPERM | E2BIG | EINVAL)
         );
         let errno = errno.map_or_else(|| error.kind().to_string(), |errno| format!("{errno:?}"));
-        SpawnError { what, errno, permanent }
+        SpawnError { what, errno, permanent, searched: None }
     }
 
-    pub(super) fn not_found(what: String) -> SpawnError {
-        SpawnError { what, errno: "ENOENT".to_owned(), permanent: true }
+    pub(super) fn not_found(what: String, searched: Searched) -> SpawnError {
+        SpawnError { what, errno: "ENOENT".to_owned(), permanent: true, searched: Some(Box::new(searched)) }
     }
 
     /// Creates a permanent error for a mistake in the definition that we detect ourselves.
     pub(super) fn refused(what: String) -> SpawnError {
-        SpawnError { what, errno: String::new(), permanent: true }
+        SpawnError { what, errno: String::new(), permanent: true, searched: None }
     }
 }
 

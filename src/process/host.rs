@@ -44,6 +44,31 @@ pub struct HostSettings {
     pub alone: bool,
 }
 
+impl HostSettings {
+    /// Returns the program that a process would run. Reads only.
+    pub(super) fn program(&self, spec: &Spec) -> Result<PathBuf, SpawnError> {
+        self.find(spec, &spec.resolve(|name| std::env::var_os(name))?)
+    }
+
+    fn find(&self, spec: &Spec, resolved: &Resolved<'_>) -> Result<PathBuf, SpawnError> {
+        let Resolved { command, env, cwd, .. } = resolved;
+        let wanted = command.expose();
+        let configured_path =
+            env.iter().rev().find(|(name, _)| *name == "PATH").map(|(_, value)| OsStr::new(value.expose()));
+        let base_path =
+            self.base_env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+        let cwd = cwd.as_ref().map(|cwd| Path::new(cwd.expose()));
+        if let Some(cwd) = cwd {
+            check_directory(cwd, spec.cwd.as_deref().unwrap_or(cwd))?;
+        }
+        match &self.own_command {
+            Some((name, path)) if *name == wanted => Ok(path.clone()),
+            _ => resolve::resolve(wanted, configured_path.or(base_path), cwd)
+                .map_err(|error| spec.without_values(error)),
+        }
+    }
+}
+
 /// Command, environment and limits of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
@@ -104,11 +129,14 @@ impl Spec {
 
     /// Replaces an error about the command by one that shows the reference instead of its value, if there is one.
     fn without_values(&self, error: SpawnError) -> SpawnError {
+        let of_path =
+            self.env.iter().any(|(name, value)| name == "PATH" && references(value).next().is_some());
         if references(&self.command).next().is_none() {
-            return error;
+            return SpawnError { searched: error.searched.filter(|_| !of_path), ..error };
         }
         SpawnError {
             what: format!("command '{}' leads to no program that can be run", self.command),
+            searched: None,
             ..error
         }
     }
@@ -156,7 +184,8 @@ impl Host {
             SpawnError::new("the child's control group cannot be joined".to_owned(), &error)
         })?;
         let mut leaders = self.0.leaders.lock();
-        let spawned = command.spawn(group).map_err(|error| describe(spec, &error))?;
+        let program = command.program().to_owned();
+        let spawned = command.spawn(group).map_err(|error| describe(spec, &program, &error))?;
         let Spawned { pid, pidfd, pipes } = spawned;
         let started = proc_fs::stat(pid).map_or(0, |stat| stat.started);
         leaders.insert(pid, started);
@@ -191,24 +220,11 @@ impl Host {
 
     fn command(&self, spec: &Spec, mark: &str, brand: Option<Rlimit>) -> Result<Command, SpawnError> {
         let settings = &self.0.settings;
-        let Resolved { command: wanted, args, env, cwd } = spec.resolve(|name| std::env::var_os(name))?;
-        let wanted = wanted.expose();
-        let configured_path =
-            env.iter().rev().find(|(name, _)| *name == "PATH").map(|(_, value)| OsStr::new(value.expose()));
-        let base_path =
-            settings.base_env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
-        let cwd = cwd.as_ref().map(|cwd| Path::new(cwd.expose()));
-        if let Some(cwd) = cwd {
-            check_directory(cwd, spec.cwd.as_deref().unwrap_or(cwd))?;
-        }
-        let program = match &settings.own_command {
-            Some((name, path)) if *name == wanted => path.clone(),
-            _ => resolve::resolve(wanted, configured_path.or(base_path), cwd)
-                .map_err(|error| spec.without_values(error))?,
-        };
-        let mut command = Command::new(program);
-        if let Some(cwd) = cwd {
-            command.current_dir(cwd);
+        let resolved = spec.resolve(|name| std::env::var_os(name))?;
+        let mut command = Command::new(settings.find(spec, &resolved)?);
+        let Resolved { args, env, cwd, .. } = resolved;
+        if let Some(cwd) = &cwd {
+            command.current_dir(cwd.expose());
         }
         let sandbox = spec.sandbox.as_ref().map(|name| settings.sandboxes.join(name));
         if let (Some(directory), None) = (&sandbox, &spec.cwd) {
@@ -331,10 +347,12 @@ pub fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-fn describe(spec: &Spec, error: &io::Error) -> SpawnError {
+fn describe(spec: &Spec, program: &Path, error: &io::Error) -> SpawnError {
     let what = match error.raw_os_error().map(nix::errno::Errno::from_raw) {
         Some(nix::errno::Errno::ENOENT) => {
-            format!("the interpreter that '{}' names does not exist", spec.command)
+            let name =
+                resolve::interpreter(program).map(|(name, _)| format!(" '{name}'")).unwrap_or_default();
+            format!("the interpreter{name} that '{}' names does not exist", spec.command)
         }
         Some(nix::errno::Errno::ENOEXEC) => format!("'{}' is not a program for this machine", spec.command),
         _ => format!("'{}' could not be run", spec.command),

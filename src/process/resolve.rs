@@ -1,11 +1,14 @@
 //! The lookup of a command: from its text to the file that is run. No shell is involved.
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::SpawnError;
+use super::error::Searched;
+use crate::nearest::closest;
 
 /// Returns the absolute path of `command`: a path is taken as it is, a bare name is looked up in `search_path`.
 /// Relative ones, of both, are relative to `cwd`, as for `execvp` after `chdir` (exec(3)); without one, to our own
@@ -35,9 +38,41 @@ pub(super) fn resolve(
             }
         }
     }
-    let not_found =
-        || SpawnError::not_found(format!("command '{command}' was not found in PATH{}", hint(command)));
-    Err(refused.unwrap_or_else(not_found))
+    Err(refused.unwrap_or_else(|| {
+        let searched = Searched {
+            path: search_path.to_string_lossy().into_owned(),
+            near: near(command, search_path, &within),
+        };
+        SpawnError::not_found(format!("command '{command}' was not found in PATH{}", hint(command)), searched)
+    }))
+}
+
+/// Most files of PATH whose names are compared.
+const MAX_COMPARED: usize = 20_000;
+
+/// Returns the name of a file in PATH that is close to a command.
+fn near(
+    command: &str,
+    search_path: &OsStr,
+    within: &dyn Fn(&Path) -> std::io::Result<PathBuf>,
+) -> Option<String> {
+    let directories = search_path.as_bytes().split(|&byte| byte == b':').filter(|part| !part.is_empty());
+    let directories = directories.filter_map(|part| within(Path::new(OsStr::from_bytes(part))).ok());
+    let files = directories.filter_map(|directory| std::fs::read_dir(directory).ok()).flatten().flatten();
+    let names: Vec<String> =
+        files.take(MAX_COMPARED).filter_map(|file| file.file_name().into_string().ok()).collect();
+    closest(command, names.iter().map(String::as_str)).map(str::to_owned)
+}
+
+/// Returns the interpreter that the first line of a script names, and its first argument; `None` if it names none.
+pub(super) fn interpreter(program: &Path) -> Option<(String, Option<String>)> {
+    let mut begin = [0u8; 256];
+    let read = std::fs::File::open(program).ok()?.read(&mut begin).ok()?;
+    let line = begin[..read].strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+    let line = String::from_utf8_lossy(line);
+    let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+    let name = words.next()?.escape_debug().to_string();
+    Some((name, words.next().map(|word| word.escape_debug().to_string())))
 }
 
 /// Returns a hint on the likely mistake in a command that was not found; empty if there is none.
@@ -59,7 +94,12 @@ fn check(command: &str, path: PathBuf) -> Result<PathBuf, SpawnError> {
         return Ok(path);
     }
     let what = if metadata.is_file() { "is not executable" } else { "is not a file" };
-    Err(SpawnError { what: format!("'{shown}' {what}"), errno: "EACCES".to_owned(), permanent: true })
+    Err(SpawnError {
+        what: format!("'{shown}' {what}"),
+        errno: "EACCES".to_owned(),
+        permanent: true,
+        searched: None,
+    })
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ pub(super) fn confine(
         what: format!("sandbox \"fs\" needs Landlock of Linux 6.2 or later: {reason}"),
         errno: "EOPNOTSUPP".to_owned(),
         permanent: true,
+        searched: None,
     })?;
     // SAFETY: between fork and exec only async-signal-safe calls are allowed. The rules were made
     // before; `landlock_restrict_self` is a plain system call on an open descriptor that the

@@ -14,7 +14,7 @@ use std::io::{self, Read};
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::ptr;
 
 use nix::fcntl::{OFlag, openat};
@@ -69,6 +69,11 @@ impl Command {
     pub(super) fn new(program: PathBuf) -> Command {
         let (arguments, environment, directory, steps) = (Vec::new(), BTreeMap::new(), None, Vec::new());
         Command { program, arguments, environment, directory, steps }
+    }
+
+    /// Returns the program that it is to run.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
     }
 
     pub(super) fn arg(&mut self, argument: impl Into<OsString>) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::lifecycle::Ending;
 use super::policy::EraChoice;
 use super::status::Cause;
+use crate::diagnosis::{Diagnosis, Ended};
 use crate::process::Exit;
 use crate::upstream::http::{Consequence, HttpFault};
 use crate::upstream::{End, Fault, HandshakeError};
@@ -25,8 +26,40 @@ pub(super) fn classify_fault(fault: HttpFault, other_era: bool, era: EraChoice) 
     (ending, cause)
 }
 
+/// Returns a child's end as the diagnosis takes it; `None` if there is nothing to diagnose.
+pub(super) fn ended(end: &End) -> Option<Ended<'_>> {
+    Some(match end {
+        End::Stopped { .. } | End::Remote { .. } => return None,
+        End::NotSpawned(error) => Ended::NotSpawned {
+            errno: &error.errno,
+            what: &error.what,
+            searched: error.searched.as_ref().map(|searched| &*searched.path),
+            near: error.searched.as_ref().and_then(|searched| searched.near.as_deref()),
+        },
+        End::Failed { exit, why, .. } => match why {
+            Some(Fault::Handshake(HandshakeError::TimedOut { installing, .. })) => {
+                Ended::StartTimeout(*installing)
+            }
+            Some(Fault::Handshake(HandshakeError::Refused(_))) => Ended::BadHandshake,
+            Some(Fault::Frame(_) | Fault::Pipe(_)) => Ended::BrokeProtocol,
+            Some(Fault::Unresponsive) => Ended::Unresponsive,
+            None | Some(Fault::Handshake(HandshakeError::Gone)) => match exit {
+                Exit::Code(code) => Ended::Exited(*code),
+                Exit::Signal(signal) => Ended::Signalled(*signal),
+                Exit::OutOfMemory => Ended::OutOfMemory,
+                Exit::Stuck => return None,
+            },
+        },
+    })
+}
+
 /// Maps a child's end to its consequence for the replica and to the cause shown to an operator.
-pub(super) fn classify_exit(end: End, era: EraChoice, line: Option<Arc<str>>) -> (Ending, Cause) {
+pub(super) fn classify_exit(
+    end: End,
+    era: EraChoice,
+    line: Option<Arc<str>>,
+    diagnosis: Option<Diagnosis>,
+) -> (Ending, Cause) {
     let of_exit = |exit: Exit| match exit {
         Exit::Code(code) => Cause::Exited { code },
         Exit::Signal(signal) => Cause::Signalled { signal },
@@ -35,7 +68,7 @@ pub(super) fn classify_exit(end: End, era: EraChoice, line: Option<Arc<str>>) ->
     };
     match end {
         End::NotSpawned(error) => {
-            let cause = Cause::Spawn { reason: error.to_string() };
+            let cause = Cause::Spawn { reason: error.to_string() }.explained(None, diagnosis);
             let ending = if error.permanent {
                 Ending::Misconfigured(cause.clone())
             } else {
@@ -58,7 +91,7 @@ pub(super) fn classify_exit(end: End, era: EraChoice, line: Option<Arc<str>>) ->
                 Some(Fault::Frame(reason) | Fault::Pipe(reason)) => Cause::Protocol { reason },
                 Some(Fault::Unresponsive) => Cause::Unresponsive,
             };
-            let cause = cause.with_line(line);
+            let cause = cause.explained(line, diagnosis);
             // With a prescribed era there is no other way to open it.
             let ending = if ended_deaf {
                 Ending::NeverRead(cause.clone())

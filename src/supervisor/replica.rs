@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 
 use super::backoff::{self, CRASH_LOOP};
 use super::definition::Definition;
-use super::ending::{classify_exit, classify_fault};
+use super::ending::{self, classify_exit, classify_fault};
 use super::fleet::ReplicaPhase;
 use super::handle::ServerHandle;
 use super::lifecycle::{DesiredState, Effect, Ending, Event, Lifecycle};
@@ -17,14 +17,19 @@ use super::policy::EraChoice;
 use super::start_limiter::{Rank, StartLimiter, StartPermit};
 use super::status::{Cause, ServerInfo, State, ToldInfo};
 use crate::clock;
+use crate::diagnosis::{Diagnosis, ExitFacts, diagnose};
 use crate::mcp::Era;
 use crate::process::{Exit, Host, Secret, Spec, StopSequence};
+use crate::text::cut;
 use crate::upstream::http::{Consequence, Endpoint, RemoteArgs, Word};
 use crate::upstream::stdio::{ChildArgs, reason};
 use crate::upstream::{
     CatalogSlot, Context, End, Fault, HandshakeOutcome, Link, Opening, ProbeSettings, ProcessFacts, Report,
     StartView, Target, Upstream, Words, jitter,
 };
+
+/// Longest line that is shown of a child's output, in characters.
+const MAX_LINE: usize = 300;
 
 /// Shortest wait for the start brake, in milliseconds, that is logged beside the duration of a start.
 const WORTH_TELLING_MS: u128 = 100;
@@ -400,8 +405,8 @@ impl ReplicaState {
                 self.ended(myself, incarnation, ending, cause, Words::default()).await;
             }
             Report::Ended { end, words } => {
-                let line = self.telling(&end, &words);
-                let (ending, cause) = classify_exit(end, self.args.definition.policy().era, line);
+                let (line, diagnosis) = self.telling(&end, &words);
+                let (ending, cause) = classify_exit(end, self.args.definition.policy().era, line, diagnosis);
                 self.ended(myself, incarnation, ending, cause, words).await;
             }
         }
@@ -434,19 +439,39 @@ impl ReplicaState {
     }
 
     /// Returns the output line that says most about why a child ended, with its limits if it ended before
-    /// it was opened; `None` if there is neither.
-    fn telling(&self, end: &End, words: &Words) -> Option<Arc<str>> {
-        let End::Failed { opened, .. } = end else { return None };
-        let line = if *opened { reason::last_words(words) } else { reason::of_start(words) };
-        let limits = (!opened).then(|| self.args.definition.policy().limits.to_string());
-        match (line, limits.filter(|limits| !limits.is_empty())) {
+    /// it was opened, and the fault that was recognised.
+    fn telling(&self, end: &End, words: &Words) -> (Option<Arc<str>>, Option<Diagnosis>) {
+        let Some(ended) = ending::ended(end) else { return (None, None) };
+        let opened = matches!(end, End::Failed { opened: true, .. });
+        let line = if opened { reason::last_words(words) } else { reason::of_start(words) };
+        let (stderr, stdout): (Vec<&str>, Vec<&str>) =
+            (words.stderr().collect(), words.stdout.iter().map(String::as_str).collect());
+        let limits = &self.args.definition.policy().limits;
+        let diagnosis = diagnose(&ExitFacts {
+            ended,
+            opened,
+            command: self.args.definition.command().unwrap_or_default(),
+            line: line.as_deref(),
+            stderr: &stderr,
+            stdout: &stdout,
+            memory_limited: limits.memory.is_some(),
+        });
+        if matches!(end, End::NotSpawned(_)) {
+            return (None, diagnosis);
+        }
+        // What shows the fault says more than what was only the likeliest.
+        let shown = diagnosis.as_ref().and_then(|known| known.line.clone());
+        let line = shown.map(|shown| cut(shown, MAX_LINE)).or(line);
+        let limits = (!opened).then(|| limits.to_string()).filter(|limits| !limits.is_empty());
+        let line = match (line, limits) {
             (None, None) => None,
-            (Some(line), None) => Some(line.into()),
+            (Some(line), None) => Some(line),
             (line, Some(limits)) => {
                 let line = line.map(|line| format!("{line} ")).unwrap_or_default();
-                Some(format!("{line}(its limits: {limits})").into())
+                Some(format!("{line}(its limits: {limits})"))
             }
-        }
+        };
+        (line.map(Into::into), diagnosis)
     }
 
     async fn ready(

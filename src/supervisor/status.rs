@@ -1,5 +1,6 @@
 //! A server's state as an operator sees it, with its reason. Plain values, published by the replica.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::definition::Definition;
 use super::start_limiter::QueuedStartView;
 use crate::clock;
+use crate::diagnosis::{self, Diagnosis};
 use crate::mcp::Era;
 use crate::process::TreeView;
 use crate::upstream::StartView;
@@ -208,21 +210,36 @@ pub enum Cause {
         /// What happened and what to do, as the continuation of "it …".
         reason: String,
     },
-    /// One of the other causes, with the line of its output that says most about it.
+    /// One of the other causes, with what is known beyond it.
     Telling {
         /// The cause; never a `Telling` itself.
         cause: Box<Cause>,
-        /// The line of the child's output.
-        line: Arc<str>,
+        /// The line of the child's output that says most about it; `None` if there is none.
+        line: Option<Arc<str>>,
+        /// The fault that was recognised; `None` if none was.
+        diagnosis: Option<Arc<Diagnosis>>,
     },
 }
 
 impl Cause {
-    /// Adds the line of the child's output that says most about the cause; unchanged if `None`.
-    pub fn with_line(self, line: Option<Arc<str>>) -> Cause {
-        match line {
-            Some(line) => Cause::Telling { cause: Box::new(self), line },
-            None => self,
+    /// Adds the line of the child's output that says most about the cause, and the fault that was recognised;
+    /// unchanged if both are `None`.
+    pub fn explained(self, line: Option<Arc<str>>, diagnosis: Option<Diagnosis>) -> Cause {
+        if line.is_none() && diagnosis.is_none() {
+            return self;
+        }
+        Cause::Telling { cause: Box::new(self), line, diagnosis: diagnosis.map(Arc::new) }
+    }
+
+    /// Returns the fault that it shows, with what to do about it; `None` if it is none that is known.
+    pub fn diagnosis(&self) -> Option<Cow<'_, Diagnosis>> {
+        match self {
+            Cause::Telling { diagnosis: Some(known), .. } => Some(Cow::Borrowed(known)),
+            Cause::Telling { cause, .. } => cause.diagnosis(),
+            Cause::Definition { .. } => Some(Cow::Owned(diagnosis::of_definition())),
+            Cause::Remote { word: Word::Definition, .. } => Some(Cow::Owned(diagnosis::of_definition())),
+            Cause::Remote { word, .. } => diagnosis::of_remote(word.name()).map(Cow::Owned),
+            _ => None,
         }
     }
 
@@ -253,7 +270,7 @@ impl Cause {
 
     fn line(&self) -> &str {
         match self {
-            Cause::Telling { line, .. } => line,
+            Cause::Telling { line, .. } => line.as_deref().unwrap_or_default(),
             _ => "",
         }
     }
@@ -294,7 +311,12 @@ impl fmt::Display for Cause {
             Cause::Unresponsive => f.write_str("did not answer any more"),
             Cause::Protocol { reason } => write!(f, "broke the protocol: {reason}"),
             Cause::Remote { reason, .. } => f.write_str(reason),
-            Cause::Telling { cause, line } => write!(f, "{cause}: {line}"),
+            Cause::Telling { cause, line, diagnosis } => {
+                let known = diagnosis.as_ref().and_then(|known| known.cause.as_deref());
+                let parts = known.into_iter().chain(line.as_deref());
+                write!(f, "{cause}")?;
+                parts.into_iter().try_for_each(|part| write!(f, ": {part}"))
+            }
         }
     }
 }
@@ -479,6 +501,11 @@ impl Status {
         self.state.cause().or_else(|| self.last_failure()).map(Cause::code)
     }
 
+    /// Returns the fault that the cause shows; `None` if it is none that is known.
+    pub fn diagnosis(&self) -> Option<Cow<'_, Diagnosis>> {
+        self.state.cause().or_else(|| self.last_failure()).and_then(Cause::diagnosis)
+    }
+
     /// Returns why the last child ended unasked; `None` unless the server is starting again.
     pub fn last_failure(&self) -> Option<&Cause> {
         self.last_exit.as_ref().filter(|_| self.state == State::Starting)
@@ -503,7 +530,7 @@ mod tests {
 
     #[test]
     fn causes_are_alike_when_only_numbers_and_times_differ() {
-        let cause = |code: i32, line: &str| Cause::Exited { code }.with_line(Some(line.into()));
+        let cause = |code: i32, line: &str| Cause::Exited { code }.explained(Some(line.into()), None);
         assert!(cause(1, "12:00:01 no key").is_like(&cause(1, "12:00:09 no key")));
         assert!(!cause(1, "no key").is_like(&cause(2, "no key")), "another code");
         assert!(!cause(1, "no key").is_like(&cause(1, "no disk")), "other words");

@@ -128,6 +128,7 @@ pub(crate) fn cases(route: &Route) -> Vec<Case> {
             })
         })],
         ("POST", "/api/config/import") => vec![case("", import)],
+        ("GET", "/v1/doctor") => vec![plain("/v1/doctor", None)],
         ("GET", "/v1/mcps/{id}/logs") => {
             vec![plain("/v1/mcps/fake/logs", None), plain("/v1/mcps/fake/logs?follow=true", None)]
         }

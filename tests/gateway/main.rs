@@ -15,6 +15,7 @@ mod budgets;
 mod calling;
 mod client_files;
 mod crashing;
+mod diagnosing;
 mod durability;
 mod exporting;
 mod fake_server;

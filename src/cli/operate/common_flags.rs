@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::screen::Format;
-use super::{Action, Operate};
+use super::{Action, Doctor, Operate};
 use crate::cli::client_flags::AccessLine;
 
 /// The daemon, and the form of the output.
@@ -17,6 +17,11 @@ pub(in crate::cli) struct Common {
 }
 
 impl Common {
+    /// Returns the look at what is wrong with this daemon, in this form.
+    pub(in crate::cli) fn examining(self, server: Option<String>) -> Doctor {
+        Doctor { access: self.access.into(), format: self.output, server }
+    }
+
     /// Returns a command for this daemon, in this form.
     pub(super) fn with(self, action: Action) -> Operate {
         Operate { access: self.access.into(), format: self.output, action }

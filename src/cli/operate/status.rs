@@ -72,6 +72,7 @@ fn text(server: &Value, style: &Style, now: OffsetDateTime) -> String {
         &format!("{}State: {shown} since {}\n", " ".repeat(NAMES - 5), since(&supervision["since"], now));
     let code = server["cause_code"].as_str().map_or_else(String::new, |code| format!(" [{code}]"));
     facts.add("Cause", &server["cause"].as_str().map_or_else(String::new, |cause| format!("{cause}{code}")));
+    facts.add("Fix", &plain(&server["fix"]));
     if !supervision["next_start_at"].is_null() {
         facts.add("Next start", &since(&supervision["next_start_at"], now));
     }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::errors::ApiError;
 use super::fields::{Fields, MAX_NAME, Page, last, success};
 use super::mcp::{self, Health, Mcp, McpDetail};
-use super::supervision::supervision;
+use super::supervision::{advice_of, supervision};
 use crate::gateway::{
     BreakerState, LogLine, Permissions, PinState, ServerView, State, Tool, ToolCall, ToolPins, Usage,
     on_the_wall,
@@ -286,6 +286,7 @@ fn item<'a>(server: &'a ServerView, permissions: &Permissions) -> Mcp<'a> {
         phase: server.status.phase(),
         cause: cause(server),
         cause_code: server.status.cause_code(),
+        advice: advice(server),
         restarts: server.status.restarts,
         protocol_version: introduction.map(|said| &*said.protocol_version),
         server_info: introduction.map(|said| mcp::ServerInfo {
@@ -311,6 +312,12 @@ fn cause(server: &ServerView) -> Option<String> {
     };
     let idle = || server.definition.idle_reason().map(str::to_owned);
     server.status.cause().or_else(edit).or_else(idle)
+}
+
+/// Returns what is known of the fault that [`cause`] tells.
+fn advice(server: &ServerView) -> mcp::Advice {
+    let of_edit = || server.status.update.as_ref()?.state.cause()?.diagnosis();
+    advice_of(server.status.diagnosis().or_else(|| server.status.cause().is_none().then(of_edit).flatten()))
 }
 
 /// Returns a fraction from 0 to 1 with two decimals; 0 without calls.

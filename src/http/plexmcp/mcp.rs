@@ -69,6 +69,8 @@ pub(super) struct Mcp<'a> {
     /// The same as one word, which stays the same when sentences change: `refused`, `exited`, `unauthorized` and others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cause_code: Option<&'static str>,
+    #[serde(flatten)]
+    pub(super) advice: Advice,
     /// Number of times that its process was started in place of an earlier one.
     pub(super) restarts: u64,
     /// Version of MCP that it speaks; `null` before its first start.
@@ -81,6 +83,18 @@ pub(super) struct Mcp<'a> {
     pub(super) resources_count: usize,
     /// Number of prompts that it announces.
     pub(super) prompts_count: usize,
+}
+
+/// What is known of the fault that a cause shows.
+#[derive(Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Advice {
+    /// Id of the fault, where it is a known one; it stays the same when sentences change. `docs/doctor.md` lists them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fault: Option<&'static str>,
+    /// What to do about it, for people; absent where the fault is not a known one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fix: Option<String>,
 }
 
 /// Name and version that an MCP gives itself.
@@ -209,6 +223,8 @@ pub(super) struct PendingUpdate<'a> {
     /// The same as one word, which stays the same when sentences change: `refused`, `exited`, `unauthorized` and others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cause_code: Option<&'static str>,
+    #[serde(flatten)]
+    pub(super) advice: Advice,
     /// Time of the next start; `null` if none is due.
     #[cfg_attr(test, schemars(with = "Option<Time>"))]
     pub(super) next_start_at: Option<String>,
@@ -338,6 +354,8 @@ pub(super) struct McpState<'a> {
     /// The same as one word, which stays the same when sentences change: `refused`, `exited`, `unauthorized` and others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cause_code: Option<&'static str>,
+    #[serde(flatten)]
+    pub(super) advice: Advice,
     /// Number of times that its process was started in place of an earlier one.
     pub(super) restarts: u64,
     #[serde(flatten)]

@@ -5,6 +5,7 @@ mod activity_streams;
 mod audit;
 mod bodies;
 mod calls;
+mod doctor;
 mod errors;
 mod fields;
 mod follow;
@@ -105,6 +106,7 @@ fn routes() -> Routes {
         .on("GET", "/v1/openapi.json", Public, get(openapi::document))
         .asking("GET", "/v1/mcps", Viewer, &["page", "per_page", "status", "health"], get(list))
         .on("GET", "/v1/mcps/{id}", Viewer, get(detail))
+        .asking("GET", "/v1/doctor", Admin, &["server"], get(doctor::show))
         .asking("GET", "/v1/mcps/{id}/logs", Admin, &["tail", "follow"], get(logs))
         .acting("server.restart", "POST", "/v1/mcps/{id}/restart", Admin, &[], post(restart))
         .acting("server.stop", "POST", "/v1/mcps/{id}/stop", Admin, &[], post(switches::stop))

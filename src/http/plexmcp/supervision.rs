@@ -1,8 +1,11 @@
 //! How a server is supervised, for the operator of one that is not well and for the errors that it caused.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::mcp;
+use crate::diagnosis::Diagnosis;
 use crate::gateway::{CRASH_LOOP, Cause, PoolSums, Status};
 use crate::http::core::timestamp::timestamp;
 
@@ -36,10 +39,17 @@ pub(super) fn supervision(status: &Status, pools: Option<PoolSums>) -> mcp::Supe
             since: timestamp(update.since),
             cause: update.state.cause().map(ToString::to_string),
             cause_code: update.state.cause().map(Cause::code),
+            advice: advice_of(update.state.cause().and_then(Cause::diagnosis)),
             next_start_at: update.state.next_start().map(timestamp),
             last_stderr: &update.last_stderr,
         }),
     }
+}
+
+/// Returns a known fault as the API tells it.
+pub(super) fn advice_of(known: Option<Cow<'_, Diagnosis>>) -> mcp::Advice {
+    let Some(known) = known else { return mcp::Advice::default() };
+    mcp::Advice { fault: Some(known.id), fix: Some(known.fix.clone().into_owned()) }
 }
 
 /// Returns a server's state for an error that the server caused.
@@ -48,6 +58,7 @@ pub(super) fn state_for_error(status: &Status) -> Value {
         state: status.state.name(),
         cause: status.cause(),
         cause_code: status.cause_code(),
+        advice: advice_of(status.diagnosis()),
         restarts: status.restarts,
         supervision: supervision(status, None),
     };

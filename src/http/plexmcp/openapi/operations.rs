@@ -10,7 +10,7 @@ use crate::http::core::openapi::{
     reading, schemas, text, whole,
 };
 use crate::http::plexmcp::payloads::schema::{Invocation, Resources};
-use crate::http::plexmcp::{activity, calls, errors::ErrorEnvelope, fields, mcp, pins, usage};
+use crate::http::plexmcp::{activity, calls, doctor, errors::ErrorEnvelope, fields, mcp, pins, usage};
 
 const TAGS: [(&str, &str); 8] = [
     ("MCP servers", "Servers, their logs, and the approval of their tools"),
@@ -236,6 +236,22 @@ fn describe(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation
                 "MCP servers",
                 "Get an MCP",
                 Answer::json(200, "The MCP.", data::<mcp::McpDetail<'_>>(schemas)),
+            )
+        },
+        ("GET", "/v1/doctor") => Operation {
+            description: "What keeps MCPs from running, or may, with what to do about it: by how they are, and by what their \
+                          definitions would meet at a start. Nothing is started for it.",
+            query: vec![(
+                "server",
+                text(1, 200),
+                "Id or exact name of one MCP; all that this key may use otherwise",
+            )],
+            errors: vec![404],
+            ..reading(
+                "getFindings",
+                "MCP servers",
+                "Find what is wrong",
+                Answer::json(200, "What was found.", data::<doctor::Findings>(schemas)),
             )
         },
         ("GET", "/v1/mcps/{id}/logs") => logs(schemas),
