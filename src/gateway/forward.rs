@@ -98,6 +98,14 @@ pub(super) trait Payload: Sized + Send {
     fn reply(answered: Answered<Self>) -> Self::Reply;
 }
 
+/// What a request that is allowed needs.
+struct Allowed<'a> {
+    entry: Arc<ServerEntry>,
+    handle: Arc<ServerHandle>,
+    unchecked: Option<Box<Unchecked>>,
+    _under_way: CallOfKey<'a>,
+}
+
 /// Answer to an invocation.
 pub(super) struct Answered<T> {
     pub(super) payload: T,
@@ -121,16 +129,12 @@ impl Gateway {
         mut invocation: Invocation<'a>,
     ) -> impl Future<Output = Result<T::Reply, Error>> + Send + 'a {
         async move {
-            let caller = &*present(caller)?;
-            let entry = self.entry(caller, invocation.server)?;
+            let counted = |refused| self.counted(refused);
+            let caller = &*present(caller).map_err(counted)?;
             let operation = invocation.operation;
-            check_invokes(caller, &entry, operation.tool())?;
-            check_runs(&entry)?;
-            let handle = self.handle_for(&entry, caller)?;
-            let unchecked = self.check_before(&handle, &entry, operation, caller)?;
-            self.check_unread(caller)?;
-            let _under_way = self.begin_call(caller)?;
-            self.0.accounting.take(caller).await?;
+            let Allowed { entry, handle, unchecked, _under_way } =
+                self.allow(caller, invocation.server, operation).map_err(counted)?;
+            self.0.accounting.take(caller).await.map_err(|refused| self.counted(refused.into()))?;
             let mut terms = self.terms(&handle, &entry, invocation.timeout, caller);
             terms.unchecked = unchecked;
             let meter = self.meter(&entry)?;
@@ -143,16 +147,42 @@ impl Gateway {
             if let Err(refused) = &reply
                 && never_reached(refused)
             {
-                let refused = refused.clone();
+                let refused = self.counted(refused.clone());
                 measured.withdraw();
                 self.0.accounting.give_back(caller);
                 return Err(without_hidden(refused, caller, &entry));
+            }
+            if let Err(refused @ (Error::Overloaded { .. } | Error::BreakerOpen { .. })) = &reply {
+                self.0.metrics.count_refusal(refused.facts().name);
             }
             measured.carried(invocation.sent, reply.as_ref().map_or(0, Payload::bytes));
             let latency =
                 measured.end(reply.as_ref().map_or_else(|error| error.facts().name, Payload::outcome));
             reply.map(|payload| T::reply(Answered { payload, entry, handle, latency }))
         }
+    }
+
+    /// Checks that a caller may ask for this now, and takes one of its places.
+    fn allow<'a>(
+        &self,
+        caller: &'a Principal,
+        server: &str,
+        operation: Operation<'_>,
+    ) -> Result<Allowed<'a>, Error> {
+        let entry = self.entry(caller, server)?;
+        check_invokes(caller, &entry, operation.tool())?;
+        check_runs(&entry)?;
+        let handle = self.handle_for(&entry, caller)?;
+        let unchecked = self.check_before(&handle, &entry, operation, caller)?;
+        self.check_unread(caller)?;
+        let _under_way = self.begin_call(caller)?;
+        Ok(Allowed { entry, handle, unchecked, _under_way })
+    }
+
+    /// Counts the refusal of a request that no server has had.
+    fn counted(&self, refused: Error) -> Error {
+        self.0.metrics.count_refusal(refused.facts().name);
+        refused
     }
 
     /// Makes the checks that the lists of the last child allow already. Returns the check that is due once the next one

@@ -55,7 +55,9 @@ impl Accounting {
 
     /// Makes the counters of a server's calls, beginning with its traffic before this start.
     pub(crate) fn meter(&self, id: &Arc<str>, name: &Arc<str>, metrics: ServerMetrics) -> Meter {
-        Meter::new(name.clone(), metrics, self.buffer(id, name), self.before(id))
+        let buffer = self.buffer(id, name);
+        buffer.tell(metrics.clone());
+        Meter::new(name.clone(), metrics, buffer, self.before(id))
     }
 
     /// Makes the buffer that the calls of a server are counted in.

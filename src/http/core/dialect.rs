@@ -14,7 +14,7 @@ use super::context::RequestContext;
 use super::rejection::EdgeRejection;
 use super::routes::{Route, Routes};
 use super::shared::Shared;
-use crate::gateway::Error;
+use crate::gateway::{Error, Surface};
 use crate::http::settings::Settings;
 
 /// Answer that is being made.
@@ -24,6 +24,9 @@ pub(in crate::http) type Answering<'a> = Pin<Box<dyn Future<Output = Response> +
 pub(in crate::http) trait Dialect: Send + Sync {
     /// Reports whether a path is this dialect's, even if it has no route there.
     fn owns(&self, path: &str) -> bool;
+
+    /// Returns the name that requests of this dialect are counted under.
+    fn surface(&self) -> Surface;
 
     /// Returns the routes, in the order of the documents.
     fn routes(&self) -> Routes;

@@ -139,8 +139,9 @@ impl Guard {
                 None => Target::Routed(request.method().clone(), request.uri().clone()),
             },
             books: self.books.clone(),
+            since: Instant::now(),
             trace: tracing::enabled!(tracing::Level::DEBUG)
-                .then(|| (request.method().clone(), request.uri().clone(), Instant::now())),
+                .then(|| (request.method().clone(), request.uri().clone())),
         };
         let watch = visit.watch;
         let checked = match self.check(&request, visit.misframed) {

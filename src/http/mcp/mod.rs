@@ -52,7 +52,7 @@ use super::core::query::decode;
 use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
-use crate::gateway::{Error, Principal, RegistryError};
+use crate::gateway::{Error, Principal, RegistryError, Surface};
 use crate::mcp::method;
 
 /// The dialect.
@@ -61,6 +61,10 @@ pub(super) struct Mcp;
 impl Dialect for Mcp {
     fn owns(&self, path: &str) -> bool {
         is_under(path, ALL)
+    }
+
+    fn surface(&self) -> Surface {
+        Surface::Mcp
     }
 
     fn routes(&self) -> Routes {
@@ -319,7 +323,10 @@ impl Post<'_> {
     fn take_one_more(&self, request: &message::Request<'_>) -> Result<(), Fault> {
         let reading = self.caller.take_request().and_then(|reading| reading.refused);
         match reading.filter(|_| request.method != method::PING) {
-            Some(retry_after) => Err(AuthError::TooMany { retry_after }.into()),
+            Some(retry_after) => {
+                self.shared.gateway.count_refusal("rate_limited");
+                Err(AuthError::TooMany { retry_after }.into())
+            }
             None => Ok(()),
         }
     }

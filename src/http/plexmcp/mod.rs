@@ -44,7 +44,7 @@ use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::core::{body, query};
-use crate::gateway::{Error, Principal, RegistryError, Role};
+use crate::gateway::{Error, Principal, RegistryError, Role, Surface};
 
 /// The dialect.
 pub(super) struct PlexMcp;
@@ -52,6 +52,10 @@ pub(super) struct PlexMcp;
 impl Dialect for PlexMcp {
     fn owns(&self, path: &str) -> bool {
         is_under(path, "/v1")
+    }
+
+    fn surface(&self) -> Surface {
+        Surface::PlexMcp
     }
 
     fn routes(&self) -> Routes {
