@@ -4,7 +4,7 @@
     run.py [--daemon PATH_TO_MCPVISOR] [--fake PATH_TO_FAKE_MCP] [--keep]
 
 Prometheus, promtool and the rules are as they are shipped: `prometheus` is Debian's package, the scrape, the alerts and the
-Grafana board are those in deploy/. Three things are changed, so that it takes two minutes instead of an hour: all lengths
+Grafana board are those in deploy/. Three things are changed, so that it takes four minutes instead of hours: all lengths
 of time in the rules are a sixtieth (at least 1 s, or 10 s where a rate is taken), a scrape comes every two seconds, and usage counts as not written after 5 s.
 
 Faults are made in turn, of servers first (each on a server of its own), then of the daemon. In each turn all alerts that are
