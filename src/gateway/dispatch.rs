@@ -100,7 +100,12 @@ pub(super) async fn dispatch(
     loop {
         let permit = match handle.admit(terms.caller, now) {
             Ok(Admitted::Now(permit)) => permit,
-            Ok(Admitted::Queued(ticket)) => Box::pin(wait_for_place(handle, terms, asker, ticket)).await?,
+            Ok(Admitted::Queued(ticket)) => {
+                let since = Instant::now();
+                let granted = Box::pin(wait_for_place(handle, terms, asker, ticket)).await;
+                handle.counters().waited(since.elapsed());
+                granted?
+            }
             Err(refused) => return Err(not_admitted(handle, refused)),
         };
         // A slow request body, the quota or the queue may have delayed the call.

@@ -139,10 +139,13 @@ impl Gateway {
                 dispatch(&handle, &mut invocation.call, &terms, &asker).await.and_then(Payload::read);
             let reach = reply.as_ref().map_or_else(reach, |_| Reach::Server);
             if let (Err(refused), Reach::Nobody | Reach::Queue) = (&reply, reach) {
-                let refused = refused.clone();
+                let refused = self.counted(refused.clone());
                 measured.end_short_of(refused.facts().name, reach);
                 self.0.accounting.give_back(caller);
                 return Err(without_hidden(refused, caller, &entry));
+            }
+            if let Err(refused @ (Error::Overloaded { .. } | Error::BreakerOpen { .. })) = &reply {
+                self.0.metrics.count_refusal(refused.facts().name);
             }
             measured.carried(invocation.sent, reply.as_ref().map_or(0, Payload::bytes));
             let latency =
@@ -181,7 +184,13 @@ impl Gateway {
         let what = (operation.kind(), operation.tool().unwrap_or_default());
         let (ended, outcome) = ((unix_ms(), Duration::ZERO), (error.facts().name, false));
         note(self.0.accounting.activity(), &Arc::new(tag), caller, what, ended, outcome);
-        error
+        self.counted(error)
+    }
+
+    /// Counts the refusal of a request that no server has had.
+    fn counted(&self, refused: Error) -> Error {
+        self.0.metrics.count_refusal(refused.facts().name);
+        refused
     }
 
     /// Makes the checks that the lists of the last child allow already. Returns the check that is due once the next one

@@ -105,7 +105,7 @@ pub use crate::supervisor::{
     Remote, ReplicaView, ServerInfo, State, Status, Update, Usage, on_the_wall, parse_duration,
 };
 pub use crate::supervisor::{LoginBegun, LoginFinish};
-pub use crate::telemetry::metrics::Deprecated;
+pub use crate::telemetry::metrics::{Deprecated, Surface};
 pub use crate::upstream::{
     Catalog, ClientPort, CounterReading, Disposition, Event, Exchange, Interest, Interests, LogLine,
     PushedRequest, Resource, Stream, Tool, are_known,
@@ -295,6 +295,16 @@ impl Gateway {
     /// Sets the number of open HTTP connections.
     pub fn set_http_connections(&self, open: usize) {
         self.0.metrics.set_http_connections(open);
+    }
+
+    /// Counts an answer to an HTTP request.
+    pub fn count_answer(&self, surface: Surface, status: u16, took: Duration) {
+        self.0.metrics.count_answer(surface, status, took);
+    }
+
+    /// Counts a request that was refused before the gateway had it. Reasons are constants of the program.
+    pub fn count_refusal(&self, reason: &'static str) {
+        self.0.metrics.count_refusal(reason);
     }
 
     /// Counts a use of what MCP has deprecated, by the client with this `clientInfo`, raw JSON; `None` for one without.

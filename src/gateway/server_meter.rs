@@ -1,6 +1,7 @@
 //! The counters of one server: those of its calls, and what a scrape adds of its children.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::pins::PinCounts;
 use crate::supervisor::{BreakerState, ServerHandle, Status, Usage};
@@ -12,8 +13,17 @@ use crate::usage::Meter;
 pub(super) struct ServerMeter {
     /// Counters of its calls.
     pub(super) calls: Meter,
-    /// Values of the child's counters, its restarts and its tool changes that the metrics already include.
-    told: Mutex<(CounterReading, u64, u64)>,
+    /// What the metrics already include.
+    told: Mutex<Told>,
+}
+
+/// Values of the children's counters that the metrics already include.
+#[derive(Default)]
+struct Told {
+    counters: CounterReading,
+    ends: Vec<(&'static str, u64)>,
+    restarts: u64,
+    tool_changes: u64,
 }
 
 impl ServerMeter {
@@ -27,29 +37,49 @@ impl ServerMeter {
         let metrics = self.calls.metrics();
         let status = handle.status();
         let (load, breaker) = handle.traffic();
-        metrics.set_snapshot(&snapshot(&status, load.queued, breaker, usage, pins));
+        let queue = (load.queued, handle.queue_limit());
+        metrics.set_snapshot(&snapshot(&status, queue, breaker, usage, pins));
         metrics.set_in_flight(load.in_flight);
         metrics.set_state(status.state.name());
         let now = handle.counters().read();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, restarts, changes) = *told;
-        metrics.tool_changes(pins.changes.saturating_sub(changes));
+        let before = told.counters;
+        metrics.tool_changes(pins.changes.saturating_sub(told.tool_changes));
         metrics.stdout_noise(now.noise.saturating_sub(before.noise));
         metrics.lost_sessions(now.lost_sessions.saturating_sub(before.lost_sessions));
         metrics.stderr_lines(now.stderr_lines.saturating_sub(before.stderr_lines));
         for _ in before.late_replies..now.late_replies {
             metrics.late_reply();
         }
-        for _ in restarts..status.restarts {
+        for _ in told.restarts..status.restarts {
             metrics.restarted();
         }
-        *told = (now, status.restarts.max(restarts), pins.changes.max(changes));
+        let since = |now: (u64, Duration), before: (u64, Duration)| {
+            (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1))
+        };
+        let (starts, took) = since(now.starts, before.starts);
+        metrics.started(starts, took);
+        let (waits, waited) = since(now.waits, before.waits);
+        metrics.waited(waits, waited);
+        let ends = handle.counters().ends();
+        for (cause, count) in &ends {
+            let before = told.ends.iter().find(|(known, _)| known == cause).map_or(0, |(_, before)| *before);
+            if *count > before {
+                metrics.ended(cause, count - before);
+            }
+        }
+        *told = Told {
+            counters: now,
+            ends,
+            restarts: status.restarts.max(told.restarts),
+            tool_changes: pins.changes.max(told.tool_changes),
+        };
     }
 }
 
 fn snapshot(
     status: &Status,
-    queued: usize,
+    (queued, queue_limit): (usize, usize),
     breaker: BreakerState,
     usage: Usage,
     pins: PinCounts,
@@ -58,6 +88,7 @@ fn snapshot(
     let ready = status.replicas.iter().filter(|replica| replica.state.serves()).count();
     Snapshot {
         queued,
+        queue_limit,
         breaker_open: breaker != BreakerState::Closed,
         replicas: (status.replicas.len(), ready),
         failures: status.failures,

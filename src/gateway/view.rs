@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::access::Front;
 use crate::pins::ToolPins;
 use crate::supervisor::{BreakerState, Definition, PoolSums, Status};
+use crate::telemetry::metrics::Surface;
 use crate::upstream::{Catalog, CounterReading};
 use crate::usage::Traffic;
 
@@ -43,6 +45,17 @@ pub struct ServerView {
     pub queued: usize,
     /// State of the breaker, which tells whether calls are let through.
     pub breaker: BreakerState,
+}
+
+impl From<Surface> for Front {
+    fn from(surface: Surface) -> Front {
+        match surface {
+            Surface::PlexMcp => Front::PlexMcp,
+            Surface::McpCli => Front::McpCli,
+            Surface::Mcp => Front::Mcp,
+            Surface::Ui | Surface::OAuth | Surface::Admin => Front::Other,
+        }
+    }
 }
 
 /// Tool call as a dialect hands it over.

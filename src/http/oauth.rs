@@ -13,7 +13,7 @@ use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::settings::Settings;
-use crate::gateway::Error;
+use crate::gateway::{Error, Surface};
 use crate::oidc::{METADATA_PATH, metadata};
 
 /// The dialect.
@@ -22,6 +22,10 @@ pub(super) struct OAuth;
 impl Dialect for OAuth {
     fn owns(&self, path: &str) -> bool {
         is_under(path, METADATA_PATH)
+    }
+
+    fn surface(&self) -> Surface {
+        Surface::OAuth
     }
 
     fn routes(&self) -> Routes {

@@ -131,6 +131,10 @@ impl Admission {
         self.desk().load()
     }
 
+    pub(super) fn queue_limit(&self) -> usize {
+        self.desk().queue_limit
+    }
+
     pub(super) fn queue_age(&self) -> Duration {
         self.desk().queue_age
     }

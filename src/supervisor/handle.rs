@@ -271,6 +271,11 @@ impl ServerHandle {
         self.admission.admit(caller, now)
     }
 
+    /// Returns the maximum number of calls that may wait in the queue.
+    pub fn queue_limit(&self) -> usize {
+        self.admission.queue_limit()
+    }
+
     /// Returns the maximum time that a call may wait in the queue.
     pub fn queue_age(&self) -> Duration {
         self.admission.queue_age()

@@ -253,7 +253,13 @@ impl Lifecycle {
                 self.failed_starts = 0;
                 // The way that worked is the usual one from now on.
                 self.otherwise = false;
-                vec![]
+                if self.failures == 0 {
+                    return vec![];
+                }
+                // Failures count until it has served for a while, so that whoever watches them sees a crash loop as one
+                // thing and not as one for each start.
+                self.epoch += 1;
+                vec![Effect::SetAlarm { epoch: self.epoch, at: now + backoff::RECOVERED_AFTER }]
             }
             Event::Doubtful { incarnation, doubtful } if self.serves() && incarnation == self.incarnation => {
                 self.phase = if doubtful { Phase::Degraded } else { Phase::Ready };
@@ -270,6 +276,10 @@ impl Lifecycle {
                 // A server that was ready is missed; one that never was may wait for those that have not
                 // been tried.
                 self.queue(if self.ready_since.is_some() { Rank::First } else { Rank::Restart })
+            }
+            Event::Alarm { epoch } if self.serves() && epoch == self.epoch => {
+                self.failures = 0;
+                vec![]
             }
             // The rest is about an earlier child, request or timer.
             Event::Granted { .. }
@@ -450,8 +460,8 @@ impl Lifecycle {
         self.incarnation
     }
 
-    /// Returns the number of failed starts and crashes in a row. The first try of the other way does not
-    /// count.
+    /// Returns the number of failed starts and crashes in a row: 0 once it has served for a minute. The first try of
+    /// the other way does not count.
     pub fn failures(&self) -> u32 {
         self.failures
     }

@@ -33,6 +33,8 @@ const MAX_LINE: usize = 300;
 
 /// Shortest wait for the start brake, in milliseconds, that is logged beside the duration of a start.
 const WORTH_TELLING_MS: u128 = 100;
+/// Cause of an end in metrics where the child was told to end.
+const REQUESTED: &str = "requested";
 /// Time for which it counts that a remote server speaks the legacy era.
 const PROBED_IS_GOOD: Duration = Duration::from_secs(24 * 3600);
 
@@ -77,6 +79,8 @@ pub(super) struct ReplicaState {
     lists: Arc<CatalogSlot>,
     /// The state published last.
     shown: State,
+    /// The number of failures in a row published last.
+    shown_failures: u32,
     child: Option<Upstream>,
     /// Digest of the credentials that the remote server refused last, and when they were sent; `None` if it refused none.
     refused: Option<([u8; 32], Instant)>,
@@ -112,6 +116,7 @@ impl Actor for ReplicaActor {
             life,
             lists,
             shown,
+            shown_failures: 0,
             child: None,
             refused: None,
             permit: None,
@@ -208,6 +213,8 @@ impl ReplicaState {
         }
         if self.shown != state {
             self.publish(state);
+        } else if self.shown_failures != self.life.failures() {
+            self.publish_failures();
         }
     }
 
@@ -484,6 +491,7 @@ impl ReplicaState {
         if incarnation != self.life.incarnation() || self.life.state() != State::Starting {
             return;
         }
+        self.args.handle.counters().started(self.spawned_at.elapsed());
         let remarks = self.remarks(incarnation);
         let introduction = Arc::new(introduction(introduced));
         let known = introduction.clone();
@@ -522,10 +530,12 @@ impl ReplicaState {
             child.dismiss();
         }
         self.args.handle.close_place(incarnation);
+        let is_asked_for = ending == Ending::Stopped;
+        self.args.handle.counters().ended(if is_asked_for { REQUESTED } else { cause.code() });
         self.args.handle.publish(self.args.number, |status| {
             status.pid = None;
             // A child that was stopped on request says nothing about the server's health.
-            status.last_exit = (ending != Ending::Stopped).then(|| cause.clone());
+            status.last_exit = (!is_asked_for).then(|| cause.clone());
             status.first_stderr = words.first().into();
             status.last_stderr = words.last.into();
             status.remarks = Arc::new([]);
@@ -539,11 +549,11 @@ impl ReplicaState {
 
     fn publish(&mut self, state: State) {
         self.log(&state);
-        let failures = if state.serves() { 0 } else { self.life.failures() };
-        let failed_starts = self.life.failed_starts();
+        self.shown_failures = self.life.failures();
+        let failures = (self.shown_failures, self.life.failed_starts());
         self.args.handle.publish(self.args.number, |status| {
             status.state = state.clone();
-            (status.failures, status.failed_starts) = (failures, failed_starts);
+            (status.failures, status.failed_starts) = failures;
             status.since = clock::wall_clock();
         });
         let (before, now) = (doing(&self.shown), doing(&state));
@@ -551,6 +561,13 @@ impl ReplicaState {
         if now != before {
             (self.args.on_phase)(now);
         }
+    }
+
+    /// Publishes that failures were forgotten, in a state that goes on.
+    fn publish_failures(&mut self) {
+        self.shown_failures = self.life.failures();
+        let failures = self.shown_failures;
+        self.args.handle.publish(self.args.number, |status| status.failures = failures);
     }
 
     fn log(&self, state: &State) {

@@ -443,7 +443,7 @@ pub struct Status {
     pub introduction: Option<Arc<ServerInfo>>,
     /// Position among the waiting starts; `None` unless it waits.
     pub turn: Option<QueuedStartView>,
-    /// Number of failed starts and crashes in a row; 0 while calls are served.
+    /// Number of failed starts and crashes in a row; 0 once calls have been served for a minute.
     pub failures: u32,
     /// Number of those in a row that were starts: children that were never ready.
     pub failed_starts: u32,

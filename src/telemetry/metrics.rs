@@ -5,11 +5,14 @@
 //! Handles are resolved once per server; after that, counting touches atomics only. A family has at most
 //! [`MAX_SERIES`] series that name a server; servers beyond that share the label `other`.
 
+mod answers;
 mod deprecated;
 mod kept;
 mod process;
 mod server;
 mod snapshot;
+mod summaries;
+mod tools;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,16 +27,20 @@ use prometheus::{
     TextEncoder,
 };
 
+pub use self::answers::Surface;
 pub use self::deprecated::Deprecated;
 pub use self::process::ProcessSample;
 pub use self::server::ServerMetrics;
 pub use self::snapshot::Snapshot;
 
+use self::answers::Answers;
 use self::deprecated::DeprecatedUse;
 use self::kept::Kept;
 use self::process::ProcessMetrics;
 use self::server::{CallSeries, NO_STATE, ServerInner};
 use self::snapshot::SNAPSHOT;
+use self::summaries::Summaries;
+use self::tools::ToolFamilies;
 use crate::{clock, unix_time};
 
 /// Most series of one family that may name a server. A histogram counts as one.
@@ -109,6 +116,9 @@ impl fmt::Debug for Metrics {
 struct Shared {
     registry: Registry,
     families: Families,
+    tools: ToolFamilies,
+    answers: Answers,
+    refusals: IntCounterVec,
     http_connections: IntGauge,
     reload_good: IntGauge,
     kept: Kept,
@@ -128,6 +138,9 @@ struct Families {
     in_flight: IntGaugeVec,
     state: IntGaugeVec,
     restarts: IntCounterVec,
+    ends: IntCounterVec,
+    starts: Summaries,
+    waits: Summaries,
     stdout_noise: IntCounterVec,
     stderr_lines: IntCounterVec,
     late_replies: IntCounterVec,
@@ -141,6 +154,8 @@ struct Table {
     servers: HashMap<String, ServerMetrics>,
     /// Number of series of the calls family that name a server.
     call_series: usize,
+    /// Number of series of ends of children that name a server.
+    end_series: usize,
     /// Number of servers with state series of their own.
     state_servers: usize,
     /// Number of servers with their own series in the families that have one series per server.
@@ -178,12 +193,21 @@ impl Metrics {
             in_flight: gauges(&registry, "mcpvisor_calls_in_flight", "Calls in flight.", &["server"])?,
             state: gauges(&registry, "mcpvisor_server_state", STATE_HELP, &["server", "state"])?,
             restarts: by_server("mcpvisor_server_restarts_total", RESTARTS_HELP)?,
+            ends: counters(&registry, "mcpvisor_child_ends_total", ENDS_HELP, &["server", "cause"])?,
+            starts: Summaries::declare(&registry, "mcpvisor_server_start_seconds", STARTS_HELP, None)?,
+            waits: Summaries::declare(&registry, "mcpvisor_call_queue_seconds", WAITS_HELP, None)?,
             stdout_noise: by_server("mcpvisor_child_stdout_noise_lines_total", NOISE_HELP)?,
             stderr_lines: by_server("mcpvisor_child_stderr_lines_total", "Lines on a child's stderr.")?,
             late_replies: by_server("mcpvisor_child_late_replies_total", LATE_HELP)?,
             lost_sessions: by_server("mcpvisor_remote_sessions_lost_total", LOST_HELP)?,
             tool_changes: by_server("mcpvisor_tool_changes_total", TOOL_CHANGES_HELP)?,
         };
+        let tools = ToolFamilies::declare(&registry)?;
+        let answers = Answers::declare(&registry)?;
+        let refusals = counters(&registry, "mcpvisor_refusals_total", REFUSALS_HELP, &["reason"])?;
+        for reason in USUAL_REFUSALS {
+            refusals.get_metric_with_label_values(&[reason])?;
+        }
         let kept = Kept::declare(&registry)?;
         let deprecated = DeprecatedUse::declare(&registry)?;
         let http_connections =
@@ -212,6 +236,9 @@ impl Metrics {
         let shared = Shared {
             registry,
             families,
+            tools,
+            answers,
+            refusals,
             http_connections,
             reload_good,
             kept,
@@ -269,6 +296,13 @@ impl Metrics {
             ] {
                 let _ = family.remove_label_values(&[name]);
             }
+            families.starts.remove(name);
+            families.waits.remove(name);
+            self.shared.tools.remove(name);
+            for cause in inner.causes.swap(Arc::default()).iter() {
+                table.end_series -= 1;
+                let _ = families.ends.remove_label_values(&[name, cause]);
+            }
         }
         if inner.own_state {
             table.state_servers -= 1;
@@ -285,6 +319,17 @@ impl Metrics {
     /// Sets the number of open HTTP connections.
     pub fn set_http_connections(&self, open: usize) {
         self.shared.http_connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// Counts an answer to an HTTP request. On the path of every call.
+    pub fn count_answer(&self, surface: Surface, status: u16, took: Duration) {
+        self.shared.answers.count(surface, status, took);
+    }
+
+    /// Counts a request that was refused before any server could have it. Reasons are constants of the program, since
+    /// each new one makes a new series.
+    pub fn count_refusal(&self, reason: &'static str) {
+        self.shared.refusals.with_label_values(&[reason]).inc();
     }
 
     /// Counts a use of what MCP has deprecated, by the client of this name; `None` for one without.
@@ -395,12 +440,15 @@ impl Metrics {
                 .map(|family| Ok(family.get_metric_with_label_values(&plain)?))
                 .collect::<Result<_, MetricsError>>()?,
             restarts: families.restarts.get_metric_with_label_values(&plain)?,
+            causes: ArcSwap::default(),
             stdout_noise: families.stdout_noise.get_metric_with_label_values(&plain)?,
             stderr_lines: families.stderr_lines.get_metric_with_label_values(&plain)?,
             late_replies: families.late_replies.get_metric_with_label_values(&plain)?,
             lost_sessions: families.lost_sessions.get_metric_with_label_values(&plain)?,
             tool_changes: families.tool_changes.get_metric_with_label_values(&plain)?,
         };
+        families.starts.add(plain[0], "", 0, 0.0);
+        families.waits.add(plain[0], "", 0, 0.0);
         for kind in Kind::ALL {
             self.shared.add_call_series(&inner, kind, OK, table)?;
         }
@@ -416,6 +464,13 @@ const NOISE_HELP: &str = "Lines on a child's stdout that are not JSON-RPC.";
 const LATE_HELP: &str = "Replies of a child that nobody waited for any more.";
 const LOST_HELP: &str = "Sessions that a remote server did not know any more, and that were opened anew.";
 const TOOL_CHANGES_HELP: &str = "Tools that were found not to be as they were approved.";
+const ENDS_HELP: &str = "Children that ended, by cause; `requested` where they were told to.";
+const STARTS_HELP: &str = "Starts that succeeded, and how long they took until calls were taken.";
+const WAITS_HELP: &str = "Calls that had to wait for a place or a child, and how long they did.";
+const REFUSALS_HELP: &str = "Requests that were refused before any server could have them.";
+/// Refusals that are told of from the start, at zero: an alert on their rate must see the first one.
+const USUAL_REFUSALS: [&str; 6] =
+    ["breaker_open", "overloaded", "quota_exceeded", "rate_limited", "too_many_calls", "unauthenticated"];
 const RESTARTS_HELP: &str = "Children that were started after a server's first one.";
 
 impl Shared {

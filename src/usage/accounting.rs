@@ -69,7 +69,9 @@ impl Accounting {
     /// Makes the counters of a server's calls, beginning with its traffic before this start.
     pub(crate) fn meter(&self, id: &Arc<str>, name: &Arc<str>, metrics: ServerMetrics) -> Meter {
         let tag = ServerTag { id: Some(id.clone()), name: name.clone() };
-        Meter::new(tag, metrics, self.buffer(id, name), self.activity.clone(), self.before(id))
+        let buffer = self.buffer(id, name);
+        buffer.tell(metrics.clone());
+        Meter::new(tag, metrics, buffer, self.activity.clone(), self.before(id))
     }
 
     /// Makes the buffer that the calls of a server are counted in.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use foldhash::{HashMap, HashMapExt};
 
 use super::call_stats::CallStats;
+use crate::telemetry::metrics::ServerMetrics;
 
 /// Maximum number of tools counted separately per key; further ones count as [`OTHER`]. A caller may name any tool
 /// while a server has yet to announce its own.
@@ -20,6 +21,8 @@ pub(crate) struct UsageBuffer(Mutex<BufferState>);
 
 #[derive(Debug, Default)]
 struct BufferState {
+    /// Metrics that are told of each call of a tool once, when it is taken; `None` for a server without any.
+    metrics: Option<ServerMetrics>,
     minute: u32,
     lines: HashMap<Arc<str>, HashMap<Box<str>, CallStats>>,
     /// Counts of past minutes, and counts that could not be added to the sums: by minute, key and tool.
@@ -52,6 +55,11 @@ pub(crate) struct UsageSample<'a> {
 }
 
 impl UsageBuffer {
+    /// Has these metrics told of what is counted, too, by tool.
+    pub(super) fn tell(&self, metrics: ServerMetrics) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).metrics = Some(metrics);
+    }
+
     /// Counts a call that ended in this minute.
     pub(crate) fn enter(&self, minute: u32, line: UsageSample<'_>) {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,6 +121,11 @@ impl BufferState {
             counted.extend(taken);
         }
         self.lines.retain(|_, tools| !tools.is_empty());
+        if let Some(metrics) = &self.metrics {
+            for Counted { tool, tally, .. } in &counted {
+                metrics.count_tool(tool, tally.calls(), tally.errors(), tally.latency());
+            }
+        }
         counted
     }
 }

@@ -16,7 +16,7 @@ use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::core::timestamp::retry_seconds;
-use crate::gateway::Error;
+use crate::gateway::{Error, Surface};
 use crate::oidc::TokenError;
 
 /// Content type of the Prometheus text format.
@@ -28,6 +28,10 @@ pub(super) struct Admin;
 impl Dialect for Admin {
     fn owns(&self, _: &str) -> bool {
         true
+    }
+
+    fn surface(&self) -> Surface {
+        Surface::Admin
     }
 
     fn routes(&self) -> Routes {

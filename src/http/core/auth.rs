@@ -210,7 +210,10 @@ impl Shared {
         }
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         match attempts.failed(context.peer.address(), Instant::now()) {
-            Some(retry_after) => AuthError::TooMany { retry_after },
+            Some(retry_after) => {
+                self.gateway.count_refusal("too_many_attempts");
+                AuthError::TooMany { retry_after }
+            }
             None => denied,
         }
     }

@@ -143,6 +143,12 @@ impl RequestContext {
         }
     }
 
+    /// Reports whether the request was refused because its caller has made too many.
+    pub(in crate::http) fn is_over_rate(&self) -> bool {
+        let rate = self.known.get().and_then(|known| known.rate.as_ref());
+        rate.is_some_and(|(reading, _)| reading.refused.is_some())
+    }
+
     /// Adds the three headers of an answer to a caller whose requests are limited (`docs/http-api.md`, P3.3).
     pub(in crate::http) fn put_rate_on(&self, headers: &mut HeaderMap) {
         let Some(Known { rate: Some((reading, full_at)), .. }) = self.known.get() else { return };

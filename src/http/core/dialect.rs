@@ -14,7 +14,7 @@ use super::head::RequestHead;
 use super::rejection::EdgeRejection;
 use super::routes::{Route, Routes};
 use super::shared::Shared;
-use crate::gateway::{Error, Front, Principal};
+use crate::gateway::{Error, Principal, Surface};
 use crate::http::server::request_body::RequestBody;
 use crate::http::settings::Settings;
 
@@ -26,10 +26,8 @@ pub(in crate::http) trait Dialect: Send + Sync {
     /// Reports whether a path is this dialect's, even if it has no route there.
     fn owns(&self, path: &str) -> bool;
 
-    /// Returns the dialect's name, as records of requests have it.
-    fn front(&self) -> Front {
-        Front::Other
-    }
+    /// Returns the name that requests of this dialect are recorded and counted under.
+    fn surface(&self) -> Surface;
 
     /// Returns the routes, in the order of the documents.
     fn routes(&self) -> Routes;

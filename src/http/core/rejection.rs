@@ -27,6 +27,20 @@ pub(in crate::http) enum EdgeRejection<'a> {
     },
 }
 
+impl EdgeRejection<'_> {
+    /// Returns the reason as metrics count it; `None` for a defect, which is no refusal.
+    pub(in crate::http) fn reason(self) -> Option<&'static str> {
+        match self {
+            EdgeRejection::AmbiguousFraming | EdgeRejection::UnknownCoding => Some("bad_framing"),
+            EdgeRejection::BadHost => Some("bad_host"),
+            EdgeRejection::ForeignHost { .. } => Some("foreign_host"),
+            EdgeRejection::ForeignOrigin => Some("foreign_origin"),
+            EdgeRejection::TooManyActs => Some("too_many_acts"),
+            EdgeRejection::Internal { .. } => None,
+        }
+    }
+}
+
 /// Returns the message for [`EdgeRejection::ForeignHost`].
 pub(in crate::http) fn foreign_host(host: &str) -> String {
     format!(

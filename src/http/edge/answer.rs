@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody};
 use axum::http::header::{ALLOW, CONNECTION};
@@ -97,7 +97,8 @@ pub(super) struct RequestMeta {
     pub(super) has_body: bool,
     pub(super) asked: Target,
     pub(super) books: Arc<RequestAccounting>,
-    pub(super) trace: Option<(Method, Uri, Instant)>,
+    pub(super) since: Instant,
+    pub(super) trace: Option<(Method, Uri)>,
 }
 
 impl ResponseFuture {
@@ -210,6 +211,9 @@ impl RequestMeta {
         let mut response = self.dialect.reject(refusal);
         debug_assert_eq!(response.status(), status, "each dialect answers a rejection with the same status");
         *response.status_mut() = status;
+        if let (Some(gateway), Some(reason)) = (&self.books.gateway, refusal.reason()) {
+            gateway.count_refusal(reason);
+        }
         // After such a head, the start of the next one cannot be trusted.
         if matches!(
             refusal,
@@ -279,19 +283,36 @@ impl RequestMeta {
         if let Some(context) = &self.context {
             context.put_challenge_on(&mut response);
         }
+        self.cross_origin.allow_on(response.headers_mut());
+        let took = self.since.elapsed();
+        self.count(response.status(), took);
         let headers = response.headers_mut();
-        self.cross_origin.allow_on(headers);
         if let Some(context) = &self.context {
             context.put_rate_on(headers);
         }
-        if let Some((method, uri, since)) = self.trace.take() {
+        if let Some((method, uri)) = self.trace.take() {
             let request_id = self.request_id.to_str().unwrap_or_default();
-            let (status, us) = (response.status().as_u16(), since.elapsed().as_micros());
+            let (status, us) = (response.status().as_u16(), took.as_micros());
             tracing::debug!(request_id, %method, path = uri.path(), status, us, "answered");
         }
         let request_id = std::mem::replace(&mut self.request_id, HeaderValue::from_static(""));
         response.headers_mut().insert(X_REQUEST_ID, request_id);
         response
+    }
+
+    /// Counts the answer, and why a request was refused that no server had.
+    fn count(&self, status: StatusCode, took: Duration) {
+        let Some(gateway) = &self.books.gateway else { return };
+        gateway.count_answer(self.dialect.surface(), status.as_u16(), took);
+        match status {
+            StatusCode::UNAUTHORIZED => gateway.count_refusal("unauthenticated"),
+            StatusCode::TOO_MANY_REQUESTS
+                if self.context.as_ref().is_some_and(|context| context.is_over_rate()) =>
+            {
+                gateway.count_refusal("rate_limited");
+            }
+            _ => {}
+        }
     }
 
     /// Returns the answer if there is memory for it beside all answers that wait to be read; else an error.

@@ -149,7 +149,7 @@ impl Guard {
             None => given_request_id(&head.headers),
         };
         let (id, request_id) = given.clone().unwrap_or_else(new_request_id);
-        let origin = Origin { front: dialect.front(), request: id };
+        let origin = Origin { front: dialect.surface().into(), request: id };
         let mut about = RequestMeta {
             dialect,
             debug: self.debug,
@@ -164,8 +164,8 @@ impl Guard {
                 None => Target::Routed(head.method.clone(), head.uri.clone()),
             },
             books: self.books.clone(),
-            trace: tracing::enabled!(tracing::Level::DEBUG)
-                .then(|| (head.method.clone(), head.uri.clone(), Instant::now())),
+            since: Instant::now(),
+            trace: tracing::enabled!(tracing::Level::DEBUG).then(|| (head.method.clone(), head.uri.clone())),
         };
         let watch = visit.watch;
         let judged = match (known, visit.misframed) {

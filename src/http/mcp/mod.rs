@@ -51,7 +51,7 @@ use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::server::request_body::RequestBody;
-use crate::gateway::{Error, Front, Principal, RegistryError};
+use crate::gateway::{Error, Principal, RegistryError, Surface};
 use crate::jsonrpc::Raw;
 use crate::mcp::method;
 
@@ -63,8 +63,8 @@ impl Dialect for Mcp {
         is_under(path, ALL)
     }
 
-    fn front(&self) -> Front {
-        Front::Mcp
+    fn surface(&self) -> Surface {
+        Surface::Mcp
     }
 
     fn routes(&self) -> Routes {
@@ -322,7 +322,10 @@ impl Post<'_> {
     fn take_one_more(&self, request: &message::Request<'_>) -> Result<(), Fault> {
         let reading = self.caller.take_request().and_then(|reading| reading.refused);
         match reading.filter(|_| request.method != method::PING) {
-            Some(retry_after) => Err(AuthError::TooMany { retry_after }.into()),
+            Some(retry_after) => {
+                self.shared.gateway.count_refusal("rate_limited");
+                Err(AuthError::TooMany { retry_after }.into())
+            }
             None => Ok(()),
         }
     }

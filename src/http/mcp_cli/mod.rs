@@ -26,7 +26,7 @@ use super::core::dialect::{Answering, Dialect, is_under};
 use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
-use crate::gateway::{Error, Front, Principal, RegistryError, ServerView, told_of_change};
+use crate::gateway::{Error, Principal, RegistryError, ServerView, Surface, told_of_change};
 
 /// The dialect.
 pub(super) struct McpCli;
@@ -36,8 +36,8 @@ impl Dialect for McpCli {
         is_under(path, "/api")
     }
 
-    fn front(&self) -> Front {
-        Front::McpCli
+    fn surface(&self) -> Surface {
+        Surface::McpCli
     }
 
     fn routes(&self) -> Routes {

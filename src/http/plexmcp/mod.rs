@@ -50,7 +50,7 @@ use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::core::{body, query};
-use crate::gateway::{Error, Front, Principal, RegistryError, Role};
+use crate::gateway::{Error, Principal, RegistryError, Role, Surface};
 
 /// The dialect.
 pub(super) struct PlexMcp;
@@ -60,8 +60,8 @@ impl Dialect for PlexMcp {
         is_under(path, "/v1")
     }
 
-    fn front(&self) -> Front {
-        Front::PlexMcp
+    fn surface(&self) -> Surface {
+        Surface::PlexMcp
     }
 
     fn routes(&self) -> Routes {

@@ -32,7 +32,7 @@ use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
 use super::core::timestamp::retry_seconds;
 use crate::clock;
-use crate::gateway::{CredentialError, Error, Principal};
+use crate::gateway::{CredentialError, Error, Principal, Surface};
 
 /// The dialect.
 pub(super) struct Ui;
@@ -56,6 +56,10 @@ impl Dialect for Ui {
 
     fn trusts_nearness(&self) -> bool {
         true
+    }
+
+    fn surface(&self) -> Surface {
+        Surface::Ui
     }
 
     fn stands_for(

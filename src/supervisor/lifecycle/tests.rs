@@ -204,6 +204,24 @@ fn a_crash_during_the_probe_does_not_condemn_a_modern_server() {
 }
 
 #[test]
+fn failures_count_until_it_has_served_for_a_minute() {
+    let mut world = World::started();
+    for n in 0..3 {
+        world.end(crash_for_a_new_reason(n));
+        world.ring();
+        world.grant();
+    }
+    world.ready();
+    assert_eq!((world.life.state(), world.life.failures()), (State::Ready, 3), "it may end again at once");
+    let ready = world.now;
+    world.ring();
+    assert_eq!((world.life.state(), world.life.failures()), (State::Ready, 0));
+    assert_eq!(world.now.duration_since(ready), backoff::RECOVERED_AFTER);
+    world.end(crash());
+    assert_eq!(world.life.failures(), 1);
+}
+
+#[test]
 fn a_child_that_cannot_be_opened_is_tried_in_both_ways_in_turn() {
     let mut world = World::started();
     for n in 0..4 {

@@ -10,7 +10,8 @@ use prometheus::core::Metric;
 use prometheus::{Gauge, IntCounter, IntGauge};
 
 use super::snapshot::Snapshot;
-use super::{Kind, Shared};
+use super::summaries::Summaries;
+use super::{Kind, MAX_SERIES, OTHER, Shared};
 
 /// The metrics of one server. Cheap to clone; keep it instead of asking for it again.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub(super) struct ServerInner {
     /// Empty for a server without series of its own: in a shared series the values of one server say nothing.
     pub(super) snapshot: Vec<Gauge>,
     pub(super) restarts: IntCounter,
+    /// Causes that have a series of this server's ends.
+    pub(super) causes: ArcSwap<Vec<&'static str>>,
     pub(super) stdout_noise: IntCounter,
     pub(super) stderr_lines: IntCounter,
     pub(super) late_replies: IntCounter,
@@ -156,6 +159,58 @@ impl ServerMetrics {
     /// Counts a child that was started after the first one.
     pub fn restarted(&self) {
         self.inner.restarts.inc();
+    }
+
+    /// Counts children that ended by a cause. Causes are constants of the program, since each new one makes a new series.
+    pub fn ended(&self, cause: &'static str, children: u64) {
+        let mut table = self.shared.table();
+        if self.is_gone() {
+            return;
+        }
+        let known = self.inner.causes.load();
+        let is_known = known.contains(&cause);
+        let own = is_known || (self.inner.own_plain && table.end_series < MAX_SERIES);
+        if own && !is_known {
+            table.end_series += 1;
+            self.inner.causes.store(Arc::new(known.iter().copied().chain([cause]).collect()));
+        }
+        let label = if own { self.inner.name.as_str() } else { OTHER };
+        self.shared.families.ends.with_label_values(&[label, cause]).inc_by(children);
+    }
+
+    /// Counts starts that succeeded, and what they took altogether.
+    pub fn started(&self, starts: u64, took: Duration) {
+        self.add_to(&self.shared.families.starts, starts, took);
+    }
+
+    /// Counts calls that had to wait, and how long they did altogether.
+    pub fn waited(&self, calls: u64, waited: Duration) {
+        self.add_to(&self.shared.families.waits, calls, waited);
+    }
+
+    fn add_to(&self, family: &Summaries, count: u64, total: Duration) {
+        // A removal takes the same lock: what is added afterwards would come back.
+        let _table = self.shared.table();
+        if count > 0 && !self.is_gone() {
+            family.add(self.plain_label(), "", count, total.as_secs_f64());
+        }
+    }
+
+    /// Counts calls of a tool that have ended, as the sums of a second or so.
+    pub fn count_tool(&self, tool: &str, calls: u64, errors: u64, took: Duration) {
+        let _table = self.shared.table();
+        if !self.is_gone() {
+            self.shared.tools.count(self.plain_label(), tool, calls, errors, took);
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.inner.in_flight_now.load(Ordering::Relaxed) == GONE
+    }
+
+    /// Returns the server's label in families that have one series per server.
+    fn plain_label(&self) -> &str {
+        if self.inner.own_plain { &self.inner.name } else { OTHER }
     }
 
     /// Counts lines on stdout that are not JSON-RPC.

@@ -9,6 +9,8 @@ use crate::unix_time;
 pub struct Snapshot {
     /// Number of calls that wait for a place.
     pub queued: usize,
+    /// Number of calls that may wait.
+    pub queue_limit: usize,
     /// `true` while the breaker refuses calls, or lets single ones through as a test.
     pub breaker_open: bool,
     /// Number of replicas, and of those that take calls.
@@ -30,12 +32,13 @@ pub struct Snapshot {
 }
 
 /// Names and help texts of the gauges of a [`Snapshot`], in the order of [`Snapshot::values`].
-pub(super) const SNAPSHOT: [(&str, &str); 11] = [
+pub(super) const SNAPSHOT: [(&str, &str); 12] = [
     ("mcpvisor_calls_queued", "Calls that wait for a place."),
+    ("mcpvisor_calls_queue_limit", "Calls that may wait for a place."),
     ("mcpvisor_server_breaker_open", "1 while calls are refused because the last ones got no answer."),
     ("mcpvisor_server_replicas", "Replicas that there are."),
     ("mcpvisor_server_replicas_ready", "Replicas that take calls."),
-    ("mcpvisor_server_failures", "Failed starts and crashes in a row."),
+    ("mcpvisor_server_failures", "Failed starts and crashes in a row, until it has served for a minute."),
     ("mcpvisor_server_state_since_seconds", "When the state began, in seconds since 1970."),
     (
         "mcpvisor_server_next_start_seconds",
@@ -53,6 +56,7 @@ impl Snapshot {
             |time: Option<SystemTime>| time.map(unix_time::since_epoch).unwrap_or_default().as_secs_f64();
         [
             self.queued as f64,
+            self.queue_limit as f64,
             f64::from(u8::from(self.breaker_open)),
             self.replicas.0 as f64,
             self.replicas.1 as f64,

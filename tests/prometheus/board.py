@@ -1,0 +1,27 @@
+"""The queries of the Grafana board, as Grafana would ask them."""
+
+import json
+import re
+
+from daemons import Untried
+
+# What Grafana puts in place of its variables when everything is chosen.
+VARIABLES = {"$__rate_interval": "10s", "$job": ".*", "$instance": ".*", "$server": ".*"}
+
+
+def check_board(path, prometheus):
+    """Evaluates each query of each panel, and of each variable: how many there are. All must find something."""
+    board = json.loads(path.read_text())
+    targets = [(panel["title"], target["expr"]) for panel in board["panels"] for target in panel.get("targets", ())]
+    for variable in board["templating"]["list"]:
+        found = re.fullmatch(r"label_values\((.*), (\w+)\)", variable.get("definition", ""))
+        if found:
+            targets.append((f"variable {variable['name']}", f"count by ({found[2]}) ({found[1]})"))
+    for title, query in targets:
+        for name, value in VARIABLES.items():
+            query = query.replace(name, value)
+        if "$" in query:
+            raise Untried(f"{title}: a variable that this test does not know in {query}")
+        if not prometheus.ask(query):
+            raise Untried(f"{title}: nothing is found by {query}")
+    return len(targets)
