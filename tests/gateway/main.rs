@@ -48,6 +48,7 @@ mod reloading;
 mod remotes;
 mod restarting;
 mod revoking;
+mod schemas;
 mod secrets;
 mod soak;
 mod starting;
