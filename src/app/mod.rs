@@ -88,6 +88,7 @@ pub fn main(program: Program) -> ExitCode {
         Ok(Command::Doctor(doctor)) => {
             cli::operate::doctor::run(&doctor, &|| examining::beforehand(&ProcessEnvironment)).into()
         }
+        Ok(Command::Config(action)) => cli::operate::config::run(&action, &ProcessEnvironment).into(),
         Ok(Command::Add(add)) => cli::add::run(&add).into(),
         Ok(Command::Ask(ask)) => cli::ask::run(&ask).into(),
         Ok(Command::Login(login)) => cli::login::run(&login).into(),

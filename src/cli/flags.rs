@@ -14,7 +14,7 @@ use super::connect::Connect;
 use super::documents::{self, Documents, Shell};
 use super::import::Import;
 use super::login::Login;
-use super::operate::{Common, Doctor, KeyCommands, Operate, OperateCommands};
+use super::operate::{Common, ConfigAction, Doctor, Format, KeyCommands, Operate, OperateCommands, SchemaOf};
 use super::stdio::Stdio;
 use crate::config::{self, Flags};
 
@@ -40,6 +40,8 @@ pub enum Command {
     Operate(Operate),
     /// Show what is wrong with servers.
     Doctor(Doctor),
+    /// Tell of the configuration.
+    Config(ConfigAction),
     /// Give a running daemon a server.
     Add(Add),
     /// Ask a running daemon a question.
@@ -110,6 +112,7 @@ where
             Subcommands::DemoServer => Command::DemoServer,
             Subcommands::Operate(line) => Command::Operate(line.into_operate()),
             Subcommands::Doctor(line) => Command::Doctor(line.common.examining(line.server)),
+            Subcommands::Config(line) => line.command.into_command(),
             Subcommands::Add(line) => Command::Add(line.into()),
             Subcommands::Ask(line) => Command::Ask(line.into()),
             Subcommands::Login(line) => Command::Login(line.into()),
@@ -161,6 +164,8 @@ enum Subcommands {
     Operate(OperateCommands),
     /// What is wrong with servers, and what to do: of a running daemon, or before one is started
     Doctor(DoctorLine),
+    /// JSON Schemas of the files for editors, and the settings that are in force with where each comes from
+    Config(ConfigLine),
     /// Add a server to a running daemon: a package, an address, or a command behind --
     Add(AddLine),
     /// Ask a question of a running daemon; a model answers it with the servers' tools
@@ -203,6 +208,39 @@ struct DoctorLine {
     server: Option<String>,
     #[command(flatten)]
     common: Common,
+}
+
+#[derive(Debug, Args)]
+struct ConfigLine {
+    #[command(subcommand)]
+    command: ConfigCommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommands {
+    /// The JSON Schema of the configuration file, or of servers files
+    Schema {
+        /// The file
+        #[arg(value_enum, default_value_t)]
+        of: SchemaOf,
+    },
+    /// The settings that a daemon started here would have, and where each comes from
+    Show {
+        #[command(flatten)]
+        place: Place,
+        /// Form of the output
+        #[arg(long, short, value_enum, default_value_t, value_name = "FORM")]
+        output: Format,
+    },
+}
+
+impl ConfigCommands {
+    fn into_command(self) -> Command {
+        Command::Config(match self {
+            ConfigCommands::Schema { of } => ConfigAction::Schema(of),
+            ConfigCommands::Show { place, output } => ConfigAction::Show(place.into_flags(), output),
+        })
+    }
 }
 
 #[derive(Debug, Args)]

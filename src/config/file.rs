@@ -319,8 +319,7 @@ mod tests {
     fn read(text: &str) -> (Config, Paths, Vec<String>) {
         let mut config = Config::with_defaults("/data".into());
         let mut problems = Problems::default();
-        let paths =
-            apply(Document { source: "c.toml", text }, Path::new("/etc/m"), &mut config, &mut problems);
+        let paths = apply(Document::new("c.toml", text), Path::new("/etc/m"), &mut config, &mut problems);
         (config, paths, problems.lines())
     }
 

@@ -238,7 +238,7 @@ mod tests {
     fn loaded(text: &str) -> (Groups, Vec<String>) {
         let mut config = Config::with_defaults("/data".into());
         let mut problems = Problems::default();
-        file::apply(Document { source: "c.toml", text }, Path::new("/etc/m"), &mut config, &mut problems);
+        file::apply(Document::new("c.toml", text), Path::new("/etc/m"), &mut config, &mut problems);
         (config.groups, problems.lines())
     }
 

@@ -6,6 +6,7 @@
 
 mod connecting;
 mod dotenv;
+mod effective;
 mod environment;
 mod file;
 mod foreign;
@@ -18,6 +19,7 @@ mod llm;
 mod oidc;
 mod problem;
 mod report;
+mod schema;
 mod section;
 mod servers_file;
 mod settings;
@@ -27,6 +29,7 @@ mod values;
 use std::path::{Path, PathBuf};
 
 pub use connecting::{Link, TARGETS, Target, Uneditable, Way};
+pub use effective::{EffectiveSetting, effective};
 pub use environment::{
     ENV_CONFIG, ENV_DATA_DIR, ENV_DEBUG, ENV_HOST, ENV_LOG, ENV_PORT, ENV_SERVERS, Environment,
     ProcessEnvironment,
@@ -38,6 +41,7 @@ pub use groups::{clashing_groups, group_problems};
 pub use importing::{Found, Plan, look, plan};
 pub use problem::{ConfigProblem, Position};
 pub use report::{describe, list_problems, remarks, warnings};
+pub use schema::{config_schema, servers_schema};
 pub use servers_file::{ServersFile, entry_problems, version_of};
 pub use settings::Config;
 pub use values::host as read_host;
@@ -230,7 +234,7 @@ fn read_file(path: &Path, working_dir: &Path, config: &mut Config, problems: &mu
         }
     };
     let base = path.parent().unwrap_or(working_dir).to_owned();
-    let paths = file::apply(Document { source: &shown, text: &text }, &base, config, problems);
+    let paths = file::apply(Document::new(&shown, &text), &base, config, problems);
     config.file = Some(path);
     paths
 }

@@ -166,7 +166,7 @@ mod tests {
 
     fn read(text: &str) -> (Option<Arc<OidcSettings>>, Vec<String>) {
         let (mut config, mut problems) = (Config::with_defaults("/d".into()), Problems::default());
-        file::apply(Document { source: "c.toml", text }, "/etc".as_ref(), &mut config, &mut problems);
+        file::apply(Document::new("c.toml", text), "/etc".as_ref(), &mut config, &mut problems);
         (config.http.oidc, problems.lines())
     }
 

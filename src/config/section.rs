@@ -1,6 +1,7 @@
 //! Reads one TOML table: each setting is requested by name, with its expected values. Wrong values and, at the
 //! end, names that were never requested become problems with their line and column.
 
+use std::cell::RefCell;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
@@ -18,9 +19,38 @@ use crate::text::cut;
 pub(super) struct Document<'d> {
     pub(super) source: &'d str,
     pub(super) text: &'d str,
+    /// Keeper of what is asked of it; `None` if nobody wants to know.
+    pub(super) asked: Option<&'d Asked>,
 }
 
-impl Document<'_> {
+/// Keeper of the settings that were asked of a document.
+#[derive(Debug, Default)]
+pub(super) struct Asked(RefCell<Vec<AskedSetting>>);
+
+/// A setting that was asked of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct AskedSetting {
+    /// Path of the setting, for example `server.port`.
+    pub(super) path: String,
+    /// What it may be, worded to follow "must be".
+    pub(super) expected: String,
+    /// Its place and its text, as written; `None` if it is not there.
+    pub(super) written: Option<(Position, String)>,
+}
+
+impl Asked {
+    /// Returns the settings in the order in which they were asked for.
+    pub(super) fn take(&self) -> Vec<AskedSetting> {
+        self.0.take()
+    }
+}
+
+impl<'d> Document<'d> {
+    /// Returns a document that nobody watches.
+    pub(super) fn new(source: &'d str, text: &'d str) -> Document<'d> {
+        Document { source, text, asked: None }
+    }
+
     fn position(&self, span: &Range<usize>) -> Option<Position> {
         Some(Position::of(self.text, span.start))
     }
@@ -126,7 +156,17 @@ impl<'t> Section<'t> {
         problems: &mut Problems,
         read: impl FnOnce(&DeValue<'_>) -> Option<T>,
     ) {
-        let Some(entry) = self.take(name) else { return };
+        let entry = self.take(name);
+        if let Some(asked) = self.document.asked {
+            let written = entry.as_ref().map(|entry| {
+                let span = entry.value.span();
+                let text = self.document.text.get(span.clone()).unwrap_or_default();
+                (Position::of(self.document.text, span.start), text.to_owned())
+            });
+            let setting = AskedSetting { path: self.path_of(name), expected: expected.to_owned(), written };
+            asked.0.borrow_mut().push(setting);
+        }
+        let Some(entry) = entry else { return };
         match read(entry.value.get_ref()) {
             Some(value) => *slot = value,
             None => self.wrong(&entry, expected, problems),

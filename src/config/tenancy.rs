@@ -165,7 +165,7 @@ mod tests {
 
     fn read(text: &str) -> (Tenancy, Vec<String>) {
         let (mut config, mut problems) = (Config::with_defaults("/d".into()), Problems::default());
-        file::apply(Document { source: "c.toml", text }, "/etc".as_ref(), &mut config, &mut problems);
+        file::apply(Document::new("c.toml", text), "/etc".as_ref(), &mut config, &mut problems);
         let tenancy = config.tenancy.clone();
         let lines = problems.into_result(()).err().unwrap_or_default();
         (tenancy, lines.iter().map(ToString::to_string).collect())

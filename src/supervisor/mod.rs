@@ -44,7 +44,7 @@ pub use lifecycle::{DesiredState, Effect, Ending, Event, Lifecycle};
 pub use names::{LookAlikes, check_visible};
 pub use policy::{
     EraChoice, Isolation, OWN_MEMBER, PinMode, Policy, Replicas, RestartPolicy, StartMode, UpdateMode,
-    parse_duration,
+    parse_duration, setting_names,
 };
 pub use pools::{PoolRefused, PoolSums};
 pub use problem::{Problem, kind_of};

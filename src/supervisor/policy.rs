@@ -318,6 +318,11 @@ const SETTINGS: [&str; 33] = [
     "tls",
 ];
 
+/// Returns the names of the settings of the member `mcpvisor`, and of those of its `limits`.
+pub fn setting_names() -> (&'static [&'static str], &'static [&'static str]) {
+    (&SETTINGS, &LIMITS)
+}
+
 /// Settings that only a process has a use for.
 pub(super) const OF_PROCESSES: [&str; 7] =
     ["limits", "sandbox", "stdin_grace", "term_grace", "install_timeout", "replicas", "max_frame"];

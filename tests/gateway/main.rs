@@ -49,6 +49,7 @@ mod reloading;
 mod remotes;
 mod restarting;
 mod revoking;
+mod schemas;
 mod secrets;
 mod soak;
 mod starting;
