@@ -171,6 +171,7 @@ VARYING = [(re.compile(pattern), to) for pattern, to in [
     (r"PID: \d+ \(.*\)", "PID"),
     (r"\buid=\d+", "uid=N"),
     (r'("[a-z_]*(?:_ms|latency|uptime_seconds|pid|age)":)\d+', r"\1N"),
+    (r" waited_ms=\d+", ""),
     (r"\b\d+ ms each", "N ms each"),
     (r"\b(took_ms=|after )\d+( ms)?", r"\1N"),
     (r"\b\d+(\.\d+)? (B|KiB|MiB)\b", "SIZE"),
