@@ -39,7 +39,7 @@ fn call(caller: &CallerTag, server: &Arc<ServerTag>, tool: &str, started_ms: u64
         request: RequestId::default(),
         started_ms,
         took_us: 1500,
-        outcome: if started_ms % 10 == 0 { "timed_out" } else { "ok" },
+        outcome: if started_ms.is_multiple_of(10) { "timed_out" } else { "ok" },
         kind: Kind::Tool,
         front: Front::Mcp,
         reached: true,

@@ -243,5 +243,5 @@ pub(super) fn of_end(facts: &ExitFacts<'_>) -> Option<Diagnosis> {
 fn has_usage(facts: &ExitFacts<'_>) -> bool {
     let begins =
         |line: &&str| line.trim_start().get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case("usage:"));
-    facts.stderr.iter().chain(facts.stdout).any(|line| begins(line))
+    facts.stderr.iter().chain(facts.stdout).any(begins)
 }

@@ -24,8 +24,12 @@ pub struct Examination {
     pub variables: BTreeSet<String>,
 }
 
+/// Names of a launcher, the variable that says where it keeps what it fetches, and variables below whose values it does
+/// otherwise.
+type Cache = (&'static [&'static str], &'static str, &'static [(&'static str, &'static str)]);
+
 /// Launchers, and the variables that say where they keep what they fetch: of itself, and below another directory.
-const CACHES: [(&[&str], &str, &[(&str, &str)]); 2] = [
+const CACHES: [Cache; 2] = [
     (&["npx", "npm"], "npm_config_cache", &[("HOME", ".npm")]),
     (&["uvx", "uv"], "UV_CACHE_DIR", &[("XDG_CACHE_HOME", "uv"), ("HOME", ".cache/uv")]),
 ];

@@ -104,7 +104,8 @@ fn summary(document: &Value, found: &[Value]) -> String {
     let of = |word: &str| found.iter().filter(|finding| finding["severity"] == word).count() as u64;
     let counted: Vec<String> = ["error", "warning", "note"]
         .into_iter()
-        .filter_map(|word| (of(word) > 0).then(|| count_of(of(word), word)))
+        .filter(|word| of(word) > 0)
+        .map(|word| count_of(of(word), word))
         .collect();
     let whose = match (document["daemon"].as_str(), document["servers"].as_u64()) {
         (Some(daemon), _) => format!("the daemon at {daemon}"),

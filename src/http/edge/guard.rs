@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::HttpBody;
 use axum::http::header::HOST;
-use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use axum::response::Response;
 use tower_service::Service;
 
 use super::answer::{
@@ -21,7 +22,7 @@ use super::cors::CrossOrigin;
 use super::forwarded::speaks_for_another;
 use super::origin::{Checked, HostCheckError, Policy};
 use super::request_id::{given_request_id, new_request_id};
-use crate::gateway::{Acts, AuditHandle, Origin};
+use crate::gateway::{Acts, AuditHandle, Origin, Principal, RequestId};
 use crate::http::core::auth::carries_credential;
 use crate::http::core::context::RequestContext;
 use crate::http::core::dialect::{Dialect, Dialects, FastPath};
@@ -33,6 +34,7 @@ use crate::http::server::HttpService;
 use crate::http::server::framing::Misframed;
 use crate::http::server::peer::PeerInfo;
 use crate::http::server::request_body::RequestBody;
+use crate::http::server::state::ConnectionState;
 
 /// Most characters of a refused `Host` that are shown; a name has at most 253 (RFC 1035).
 const MAX_HOST: usize = 253;
@@ -41,6 +43,17 @@ const TELL_HOST_EVERY: Duration = Duration::from_secs(60);
 
 /// A fast path, with the dialect that it is of.
 type FastRoute = (&'static FastPath, &'static dyn Dialect);
+
+/// What a head is for.
+struct Bound<'a> {
+    head: Arc<RequestHead>,
+    /// Fast path with its number and the state for its handler; `None` if the request goes through the router.
+    fast: Option<(&'a Shared, usize, FastRoute)>,
+    /// Who is signed in, where the request came by the dashboard.
+    signed_in: Option<Box<Principal>>,
+    /// Answer that refuses it; `None` if it goes on.
+    refused: Option<Response>,
+}
 
 /// The guard with the routes behind it. Cheap to clone.
 #[derive(Clone)]
@@ -121,30 +134,11 @@ impl Guard {
 
     /// Answers a request. The future never fails and never panics. When it is dropped, an act goes on to its
     /// end and is recorded; any other request is given up.
-    fn answer(&self, mut head: Arc<RequestHead>, body: RequestBody, visit: PeerInfo) -> ResponseFuture {
-        let fast = match head.judged.get() {
-            Some(known) => known.fast,
-            None => self.fast_path(&head.method, head.uri.path()),
-        };
-        let fast =
-            self.fast.as_ref().zip(fast).map(|((shared, paths), number)| (shared, number, paths[number]));
-        let (mut signed_in, mut refused) = (None, None);
-        if let (None, Some((shared, _))) = (fast, &self.fast) {
-            match self.dialects.of(head.uri.path()).stands_for(shared, &head) {
-                Some(Ok((other, principal))) => {
-                    head = Arc::new(other);
-                    signed_in = Some(Box::new(principal));
-                }
-                Some(Err(refusal)) => refused = Some(refusal),
-                None => {}
-            }
-        }
-        let (path, known) = (head.uri.path(), head.judged.get());
+    fn answer(&self, head: Arc<RequestHead>, body: RequestBody, visit: PeerInfo) -> ResponseFuture {
+        let Bound { head, fast, signed_in, refused } = self.bound(head);
+        let path = head.uri.path();
         let dialect = fast.map_or_else(|| self.dialects.of(path), |(_, _, (_, dialect))| dialect);
-        let is_act = fast.is_none()
-            && Effect::of_method(&head.method) == Effect::Acts
-            && !self.calls.iter().any(|route| is_for(route, &head.method, path));
-        let given = match known {
+        let given = match head.judged.get() {
             Some(known) => known.request_id.clone(),
             None => given_request_id(&head.headers),
         };
@@ -157,7 +151,7 @@ impl Guard {
             cross_origin: CrossOrigin::default(),
             peer: visit.peer.clone(),
             context: None,
-            is_act,
+            is_act: fast.is_none() && self.is_act(&head),
             has_body: !body.is_end_stream(),
             asked: match fast {
                 Some((_, _, (fast, _))) => Target::Call(fast),
@@ -168,39 +162,22 @@ impl Guard {
             trace: tracing::enabled!(tracing::Level::DEBUG).then(|| (head.method.clone(), head.uri.clone())),
         };
         let watch = visit.watch;
-        let judged = match (known, visit.misframed) {
-            (Some(known), None) => known,
-            (_, misframed) => match self.check(&head, misframed) {
-                Ok(checked) => {
-                    // Whoever sends a credential is asked for it and for nothing else.
-                    let claims_nearness = dialect.trusts_nearness()
-                        && checked.loopback
-                        && !carries_credential(&head.headers)
-                        && !speaks_for_another(&head.headers);
-                    let (fast, has_origin) = (fast.map(|(_, number, _)| number), checked.has_origin);
-                    head.judged.get_or_init(|| JudgedHead {
-                        fast,
-                        has_origin,
-                        claims_nearness,
-                        request_id: given,
-                    })
-                }
-                Err((status, rejection)) => {
-                    about.context = Some(RequestContext::new(visit.peer, false, origin, None));
-                    let refused = about.refuse(status, rejection);
-                    return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
-                }
-            },
+        let number = fast.map(|(_, number, _)| number);
+        let refused = match self.judged(&head, dialect, (number, given), visit.misframed) {
+            Ok(()) => refused,
+            Err((status, rejection)) => Some(about.refuse(status, rejection)),
         };
-        if let Some(refused) = refused {
-            about.context = Some(RequestContext::new(visit.peer, false, origin, None));
-            return ResponseFuture::here(Handled::Refused(Some(refused)), about, watch);
-        }
+        let judged = match (refused, head.judged.get()) {
+            (None, Some(judged)) => judged,
+            (refused, _) => {
+                about.context = Some(RequestContext::new(visit.peer, false, origin, None));
+                return ResponseFuture::here(Handled::Refused(refused), about, watch);
+            }
+        };
         if judged.has_origin {
             about.cross_origin = CrossOrigin::of(&head.method, &head.headers);
         }
-        let kept = Some(Arc::clone(&head));
-        let near = judged.claims_nearness;
+        let (kept, near) = (Some(Arc::clone(&head)), judged.claims_nearness);
         let context = RequestContext::by_dashboard(visit.peer, near, origin, kept, signed_in);
         about.context = Some(context.clone());
         if let Some((shared, _, (fast, _))) = fast {
@@ -212,7 +189,17 @@ impl Guard {
         }
         let mut request = head.request(body);
         request.extensions_mut().insert(context);
-        if !is_act {
+        self.route(request, about, watch)
+    }
+
+    /// Hands a request to the router: an act in a task of its own.
+    fn route(
+        &self,
+        request: Request<RequestBody>,
+        about: RequestMeta,
+        watch: Option<Arc<ConnectionState>>,
+    ) -> ResponseFuture {
+        if !about.is_act {
             // The router is cloned because a service is called by `&mut`; it is one pointer.
             return ResponseFuture::here(Handled::Routed(self.router.clone().call(request)), about, watch);
         }
@@ -227,6 +214,52 @@ impl Guard {
             answer
         });
         ResponseFuture { step: State::Acting { act, _listener: listener }, watch }
+    }
+
+    /// Finds out what a head is for: a fast path, or the request of a dialect that it stands for.
+    fn bound(&self, head: Arc<RequestHead>) -> Bound<'_> {
+        let fast = match head.judged.get() {
+            Some(known) => known.fast,
+            None => self.fast_path(&head.method, head.uri.path()),
+        };
+        let fast = self.fast.as_ref().zip(fast);
+        let fast = fast.map(|((shared, paths), number)| (shared, number, paths[number]));
+        let itself = |head, refused| Bound { head, fast, signed_in: None, refused };
+        let (None, Some((shared, _))) = (fast, &self.fast) else { return itself(head, None) };
+        match self.dialects.of(head.uri.path()).stands_for(shared, &head) {
+            None => itself(head, None),
+            Some(Err(refusal)) => itself(head, Some(refusal)),
+            Some(Ok((other, principal))) => {
+                Bound { head: Arc::new(other), fast, signed_in: Some(Box::new(principal)), refused: None }
+            }
+        }
+    }
+
+    /// Reports whether a request changes something.
+    fn is_act(&self, head: &RequestHead) -> bool {
+        let is_call = |route: &Route| is_for(route, &head.method, head.uri.path());
+        Effect::of_method(&head.method) == Effect::Acts && !self.calls.iter().any(is_call)
+    }
+
+    /// Judges a head, unless it was accepted before. `Err` holds the status and the reason against it.
+    fn judged<'a>(
+        &self,
+        head: &'a RequestHead,
+        dialect: &dyn Dialect,
+        (fast, request_id): (Option<usize>, Option<(RequestId, HeaderValue)>),
+        misframed: Option<Misframed>,
+    ) -> Result<(), (StatusCode, EdgeRejection<'a>)> {
+        if misframed.is_none() && head.judged.get().is_some() {
+            return Ok(());
+        }
+        let Checked { loopback, has_origin } = self.check(head, misframed)?;
+        // Whoever sends a credential is asked for it and for nothing else.
+        let claims_nearness = dialect.trusts_nearness()
+            && loopback
+            && !carries_credential(&head.headers)
+            && !speaks_for_another(&head.headers);
+        head.judged.get_or_init(|| JudgedHead { fast, has_origin, claims_nearness, request_id });
+        Ok(())
     }
 
     /// Checks the framing, `Host` and `Origin` of a request. `Err` holds the status and the reason against it.

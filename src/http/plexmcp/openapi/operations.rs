@@ -238,44 +238,8 @@ fn describe(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation
                 Answer::json(200, "The MCP.", data::<mcp::McpDetail<'_>>(schemas)),
             )
         },
-        ("GET", "/v1/doctor") => Operation {
-            description: "What keeps MCPs from running, or may, with what to do about it: by how they are, and by what their \
-                          definitions would meet at a start. Nothing is started for it.",
-            query: vec![(
-                "server",
-                text(1, 200),
-                "Id or exact name of one MCP; all that this key may use otherwise",
-            )],
-            errors: vec![404],
-            ..reading(
-                "getFindings",
-                "MCP servers",
-                "Find what is wrong",
-                Answer::json(200, "What was found.", data::<doctor::Findings>(schemas)),
-            )
-        },
+        ("GET", "/v1/doctor") => findings(schemas),
         ("GET", "/v1/mcps/{id}/logs") => logs(schemas),
-        ("POST", "/v1/mcps/{id}/stop") => switch(
-            schemas,
-            ("stopMcp", "Stop an MCP", "It is being stopped."),
-            "Its calls under way have ten seconds. It stays stopped, and its calls are refused, until it is started or \
-             restarted, or the gateway is. Answered at once.",
-        ),
-        ("POST", "/v1/mcps/{id}/start") => switch(
-            schemas,
-            ("startMcp", "Start an MCP", "It is being started."),
-            "One that was stopped, or that rests until its first call. Answered at once: ask for the MCP to see what comes of it.",
-        ),
-        ("POST", "/v1/mcps/{id}/disable") => switch(
-            schemas,
-            ("disableMcp", "Switch an MCP off", "It is switched off."),
-            "In its definition, by `disabled`, so that it stays off when the gateway is started anew. Needs a key without limits.",
-        ),
-        ("POST", "/v1/mcps/{id}/enable") => switch(
-            schemas,
-            ("enableMcp", "Switch an MCP on", "It is switched on."),
-            "In its definition. It is started as its definition says: at once, or by its first call. Needs a key without limits.",
-        ),
         ("POST", "/v1/mcps/{id}/restart") => {
             let nothing = envelope(
                 schemas,
@@ -315,8 +279,55 @@ fn describe(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation
                 Answer::json(200, "The comparison after the approval.", data::<pins::Report<'_>>(schemas)),
             )
         },
-        _ => return describe_calls(schemas, method, path),
+        _ => return describe_switch(schemas, method, path).or_else(|| describe_calls(schemas, method, path)),
     })
+}
+
+/// Returns the description of a route that starts or stops an MCP; `None` for others.
+fn describe_switch(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation> {
+    Some(match (method, path) {
+        ("POST", "/v1/mcps/{id}/stop") => switch(
+            schemas,
+            ("stopMcp", "Stop an MCP", "It is being stopped."),
+            "Its calls under way have ten seconds. It stays stopped, and its calls are refused, until it is started or \
+             restarted, or the gateway is. Answered at once.",
+        ),
+        ("POST", "/v1/mcps/{id}/start") => switch(
+            schemas,
+            ("startMcp", "Start an MCP", "It is being started."),
+            "One that was stopped, or that rests until its first call. Answered at once: ask for the MCP to see what comes of it.",
+        ),
+        ("POST", "/v1/mcps/{id}/disable") => switch(
+            schemas,
+            ("disableMcp", "Switch an MCP off", "It is switched off."),
+            "In its definition, by `disabled`, so that it stays off when the gateway is started anew. Needs a key without limits.",
+        ),
+        ("POST", "/v1/mcps/{id}/enable") => switch(
+            schemas,
+            ("enableMcp", "Switch an MCP on", "It is switched on."),
+            "In its definition. It is started as its definition says: at once, or by its first call. Needs a key without limits.",
+        ),
+        _ => return None,
+    })
+}
+
+fn findings(schemas: &mut Schemas) -> Operation {
+    Operation {
+        description: "What keeps MCPs from running, or may, with what to do about it: by how they are, and by what their \
+                          definitions would meet at a start. Nothing is started for it.",
+        query: vec![(
+            "server",
+            text(1, 200),
+            "Id or exact name of one MCP; all that this key may use otherwise",
+        )],
+        errors: vec![404],
+        ..reading(
+            "getFindings",
+            "MCP servers",
+            "Find what is wrong",
+            Answer::json(200, "What was found.", data::<doctor::Findings>(schemas)),
+        )
+    }
 }
 
 fn switch(
