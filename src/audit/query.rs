@@ -23,7 +23,7 @@ impl AuditQuery {
     pub(super) fn takes(&self, line: &str) -> bool {
         #[derive(Deserialize)]
         struct Seen<'a> {
-            #[serde(borrow)]
+            #[serde(borrow, default)]
             at: std::borrow::Cow<'a, str>,
             #[serde(borrow)]
             action: std::borrow::Cow<'a, str>,

@@ -355,6 +355,7 @@ fn a_detail_shows_state_stats_and_tools() {
         "id": "mcp_demo", "name": "demo", "endpoint_url": null, "description": "Weather data",
         "status": "active", "health": "healthy", "created_at": "1970-01-12T13:46:40Z",
         "last_active": "1970-01-01T00:00:00Z", "request_count": 3, "transport": "stdio", "state": "ready",
+        "enabled": true, "since": "1970-01-01T00:00:00Z", "tools_count": 1,
         "cause": null, "restarts": 2, "protocol_version": "2025-11-25",
         "server_info": {"name": "demo", "version": null}, "resources_count": 1, "prompts_count": 0,
         "health_checked_at": "1970-01-01T00:00:00Z", "updated_at": "1970-01-12T13:46:40Z",
