@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use mcpvisor::access::{KeyRing, Plan, Tenancy};
 use mcpvisor::audit::{self, AuditQuery, AuditSettings};
+use mcpvisor::doctor::{Doctor, StartEnvironment};
 use mcpvisor::gateway::{
     Error, Gateway, GatewaySettings, Group, Groups, Naming, Parts, Principal, State as Running, ToolCall,
     ToolReply, UnreadLimits,
@@ -100,7 +101,7 @@ impl Inside {
             allowed: Default::default(),
         };
         let registry = Registry::open(durable, settings, &keys, &pins).expect("a registry");
-        let host = Host::new(HostSettings {
+        let settings = HostSettings {
             instance: registry.instance_id().to_string(),
             base_env: Vec::new(),
             own_command: None,
@@ -108,8 +109,9 @@ impl Inside {
             sandboxes: data.path().join("servers"),
             private: data.path().to_owned(),
             alone: false,
-        })
-        .expect("a host");
+        };
+        let doctor = Doctor::new(StartEnvironment { host: settings.clone(), variable: |_| None });
+        let host = Host::new(settings).expect("a host");
         let (supervisor, _) =
             Supervisor::start(host.clone(), StartLimits::default()).await.expect("a supervisor");
         let metrics = Metrics::new("test", &Running::NAMES, || None).expect("metrics");
@@ -129,6 +131,7 @@ impl Inside {
         let groups = one_group();
         let parts = Parts {
             registry,
+            doctor,
             applied: Vec::new(),
             groups,
             pins,

@@ -33,6 +33,18 @@ async fn call_as(gateway: &Gateway, key: &str, server: &str, tool: &str) -> u16 
     ask.json(body.to_string()).send().await.status
 }
 
+/// Calls `echo` of `one` as an MCP client of 2026-07-28 does.
+async fn call_modern(gateway: &Gateway) {
+    let modern = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo", "arguments": {}, "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}}});
+    let mcp = ask(gateway, "POST", "/mcp/one").header("mcp-protocol-version", "2026-07-28");
+    let mcp = mcp
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "echo")
+        .header("accept", "application/json");
+    mcp.json(modern.to_string()).send().await.expect(200);
+}
+
 #[tokio::test]
 async fn every_call_is_told_with_who_what_where_and_how_it_ended() {
     let gateway = TestGateway::new()
@@ -50,14 +62,7 @@ async fn every_call_is_told_with_who_what_where_and_how_it_ended() {
     gateway.v1_invoke("nobody", "echo", json!({})).await.expect(404);
     gateway.v1_invoke("gone", "echo", json!({})).await.expect(502);
     gateway.post("/v1/mcp/resources", &json!({"mcp_id": "one", "uri": "fake://one"})).await.expect(200);
-    let modern = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo", "arguments": {}, "_meta": {
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}}});
-    let mcp = ask(&gateway, "POST", "/mcp/one").header("mcp-protocol-version", "2026-07-28");
-    let mcp = mcp
-        .header("mcp-method", "tools/call")
-        .header("mcp-name", "echo")
-        .header("accept", "application/json");
-    mcp.json(modern.to_string()).send().await.expect(200);
+    call_modern(&gateway).await;
 
     let all = activity(&gateway, "").await;
     assert_eq!(
