@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::jsonrpc::Raw;
+use serde::de::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 /// Ranges of the code points that, by Unicode 17, are ignored where they are not supported
 /// (`Default_Ignorable_Code_Point`): zero-width and joining characters, fillers, variation selectors, tags, and
@@ -129,6 +130,37 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
         *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
     }
     Some(bytes)
+}
+
+/// A value in a JSON text, as it was written, without the blanks around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    /// An object without members.
+    pub const EMPTY: Raw<'static> = Raw("{}");
+
+    /// Takes a text that was found to be one JSON value, without blanks around it.
+    pub(crate) fn checked(text: &'a str) -> Raw<'a> {
+        Raw(text)
+    }
+
+    /// Returns the text of the value.
+    pub fn get(self) -> &'a str {
+        self.0
+    }
+}
+
+impl<'a> From<&'a RawValue> for Raw<'a> {
+    fn from(raw: &'a RawValue) -> Raw<'a> {
+        Raw(raw.get())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'a>, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(Raw::from)
+    }
 }
 
 /// Returns a JSON value that is a string, or `None` for any other. Borrows the text unless something in it is escaped.

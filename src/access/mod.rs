@@ -33,7 +33,7 @@ pub use created_records::{CreatedRecords, MemberRecord, PlanRecord};
 pub use doubts::Announced;
 pub use key::{CredentialError, KeyChange, KeyRecord, KeyStatus, Maker, NewKey, NewKeySpec, Replaced};
 pub use limits::{KeyLimits, LimitsChange, MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND};
-pub use origin::{Front, Origin, RequestId};
+pub use origin::{DialectName, Origin, RequestId};
 pub use permissions::{BadPermissions, Pattern, Permissions};
 pub use principal::{CallOfKey, CallerTag, LOCAL_OPERATOR, Principal};
 pub use rate::RateReading;

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 /// Dialect that a request was made in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Front {
+pub enum DialectName {
     /// `/v1`.
     PlexMcp,
     /// `/api`.
@@ -19,14 +19,14 @@ pub enum Front {
     Other,
 }
 
-impl Front {
+impl DialectName {
     /// Returns the dialect's name.
     pub fn name(self) -> &'static str {
         match self {
-            Front::PlexMcp => "plexmcp",
-            Front::McpCli => "mcp_cli",
-            Front::Mcp => "mcp",
-            Front::Other => "other",
+            DialectName::PlexMcp => "plexmcp",
+            DialectName::McpCli => "mcp_cli",
+            DialectName::Mcp => "mcp",
+            DialectName::Other => "other",
         }
     }
 }
@@ -89,7 +89,7 @@ impl fmt::Display for RequestId {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// Dialect that it was made in.
-    pub front: Front,
+    pub front: DialectName,
     /// Its id.
     pub request: RequestId,
 }

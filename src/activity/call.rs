@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::access::{CallerTag, Front, RequestId};
+use crate::access::{CallerTag, DialectName, RequestId};
 use crate::telemetry::metrics::Kind;
 
 /// Longest name of a tool that is kept whole, in bytes: as long as MCP lets one be.
@@ -39,7 +39,7 @@ pub struct Call {
     /// Kind of request.
     pub kind: Kind,
     /// Dialect that it was made in.
-    pub front: Front,
+    pub front: DialectName,
     /// `true` if it may have reached the server, and counts as used.
     pub reached: bool,
 }

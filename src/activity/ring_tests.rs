@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::access::{CallerTag, Front, KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions, RequestId};
+use crate::access::{CallerTag, DialectName, KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions, RequestId};
 use crate::activity::{FAILED, ServerTag, ToolName};
 use crate::telemetry::metrics::Kind;
 
@@ -41,7 +41,7 @@ fn call(caller: &CallerTag, server: &Arc<ServerTag>, tool: &str, started_ms: u64
         took_us: 1500,
         outcome: if started_ms.is_multiple_of(10) { "timed_out" } else { "ok" },
         kind: Kind::Tool,
-        front: Front::Mcp,
+        front: DialectName::Mcp,
         reached: true,
     }
 }

@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn what_may_be_a_secret_is_shown_as_a_reference_only() {
         let settings =
-            of("[llm]\napi_key = \"${env:KEY}\"\nbase_url = \"http://u:s3cret@x/v1\"\n", &[("KEY", "k")]);
+            of("[llm]\napi_key = \"${env:KEY}\"\nbase_url = \"http://x/v1?key=s3cret\"\n", &[("KEY", "k")]);
         assert_eq!(one(&settings, "llm.api_key").0.as_deref(), Some("\"${env:KEY}\""));
         assert_eq!(one(&settings, "llm.base_url").0.as_deref(), Some("\"[REDACTED]\""));
     }

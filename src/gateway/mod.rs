@@ -78,10 +78,10 @@ pub use self::standing::while_accepted;
 pub use self::unread::{UnreadAnswer, UnreadLimits};
 pub use self::view::{Readiness, ResourceReply, ServerView, ToolCall, ToolReply};
 pub use crate::access::{
-    AccessError, Attempts, CredentialError, Front, KeyChange, KeyLimits, KeyRecord, KeyStatus, LimitsChange,
-    MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey, Origin, Pattern,
-    Permissions, Plan, PlanRecord, Principal, RateReading, RequestId, Role, Tenancy, TokenGrant,
-    TooManySubjects,
+    AccessError, Attempts, CredentialError, DialectName, KeyChange, KeyLimits, KeyRecord, KeyStatus,
+    LimitsChange, MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey,
+    Origin, Pattern, Permissions, Plan, PlanRecord, Principal, RateReading, RequestId, Role, Tenancy,
+    TokenGrant, TooManySubjects,
 };
 pub use crate::activity::{ActivityFilter, Call as ActivityCall, FAILED};
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::access::Front;
+use crate::access::DialectName;
 use crate::pins::ToolPins;
 use crate::supervisor::{BreakerState, Definition, PoolSums, Status};
 use crate::telemetry::metrics::Surface;
@@ -47,13 +47,13 @@ pub struct ServerView {
     pub breaker: BreakerState,
 }
 
-impl From<Surface> for Front {
-    fn from(surface: Surface) -> Front {
+impl From<Surface> for DialectName {
+    fn from(surface: Surface) -> DialectName {
         match surface {
-            Surface::PlexMcp => Front::PlexMcp,
-            Surface::McpCli => Front::McpCli,
-            Surface::Mcp => Front::Mcp,
-            Surface::Ui | Surface::OAuth | Surface::Admin => Front::Other,
+            Surface::PlexMcp => DialectName::PlexMcp,
+            Surface::McpCli => DialectName::McpCli,
+            Surface::Mcp => DialectName::Mcp,
+            Surface::Ui | Surface::OAuth | Surface::Admin => DialectName::Other,
         }
     }
 }

@@ -10,6 +10,7 @@ mod message;
 mod scan;
 mod too_long;
 
+pub use crate::text::Raw;
 pub use depth::{MAX_DEPTH, too_deep};
 pub use framing::{Framer, Line, Oversize, TooLong};
 pub use mending::{Mended, mend};
@@ -17,5 +18,5 @@ pub use message::{
     Incoming, RpcError, classify, lone_answer, one_line, own_id, present, push_error, push_notification,
     push_request, push_result, push_string,
 };
-pub use scan::{Raw, Reader, members, only_element, plain_string, whole};
+pub use scan::{Reader, members, only_element, plain_string, whole};
 pub use too_long::id_of_answer;

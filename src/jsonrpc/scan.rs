@@ -2,40 +2,13 @@
 //! general reader looks at each byte several times. What is not plain, or not JSON, is left to that reader, which knows the
 //! rest and what is wrong.
 
-use serde::de::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use crate::text::Raw;
 
 /// Most containers that are nested in a value.
 const MAX_NESTED: u32 = 127;
 /// Ones and tops of the eight bytes of a word.
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
-
-/// A value in a JSON text, as it was written, without the blanks around it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Raw<'a>(&'a str);
-
-impl<'a> Raw<'a> {
-    /// An object without members.
-    pub const EMPTY: Raw<'static> = Raw("{}");
-
-    /// Returns the text of the value.
-    pub fn get(self) -> &'a str {
-        self.0
-    }
-}
-
-impl<'a> From<&'a RawValue> for Raw<'a> {
-    fn from(raw: &'a RawValue) -> Raw<'a> {
-        Raw(raw.get())
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'a>, D::Error> {
-        <&RawValue>::deserialize(deserializer).map(Raw::from)
-    }
-}
 
 /// Returns the values of these members of a JSON object. `None` if the text is not one object, if a name in it is escaped,
 /// if one of these members comes twice, or if it is nested more than 127 levels deep.
@@ -122,7 +95,7 @@ impl<'a> Reader<'a> {
     pub fn raw(&mut self) -> Option<Raw<'a>> {
         let begin = self.at;
         self.value()?;
-        self.text.get(begin..self.at).map(Raw)
+        self.text.get(begin..self.at).map(Raw::checked)
     }
 
     fn peek(&self) -> Option<u8> {
@@ -423,7 +396,7 @@ mod tests {
             if let Ok(text) = std::str::from_utf8(&bytes)
                 && let Some([a, b]) = members(text, ["a", "b"])
             {
-                let read: std::collections::HashMap<&str, &RawValue> = serde_json::from_str(text).expect("JSON, too");
+                let read: std::collections::HashMap<&str, &serde_json::value::RawValue> = serde_json::from_str(text).expect("JSON, too");
                 prop_assert_eq!(read.get("a").map(|raw| raw.get()), a);
                 prop_assert_eq!(read.get("b").map(|raw| raw.get()), b);
             }

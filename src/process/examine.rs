@@ -166,7 +166,8 @@ mod tests {
             of("npx", "/dev/null")
                 .is_some_and(|(path, why)| path.ends_with(".npm") && why.contains("not a directory"))
         );
-        assert!(of("/usr/bin/uvx", "/proc/none").is_some_and(|(path, _)| path.ends_with(".cache/uv")));
+        // Not a folder that only rights protect: the tests may run as root.
+        assert!(of("/usr/bin/uvx", "/dev/null").is_some_and(|(path, _)| path.ends_with(".cache/uv")));
         assert_eq!(of("sh", "/dev/null"), None);
     }
 }

@@ -235,7 +235,8 @@ fn the_reference_lists_the_families_that_are_there_and_no_others() {
     let listed: BTreeSet<(&str, &str)> = reference
         .lines()
         .filter_map(|line| {
-            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let mut cells =
+                line.strip_prefix("| `").filter(|line| !line.starts_with("deploy/"))?.split(" | ");
             Some((cells.next()?.trim_end_matches('`'), cells.next()?))
         })
         .collect();

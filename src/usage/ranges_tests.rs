@@ -39,7 +39,7 @@ fn asked(sums: &UsageAggregates, query: &RangeQuery, now: u64) -> RangeSums {
 }
 
 #[test]
-fn a_range_of_late_is_counted_by_the_minute_and_an_earlier_one_by_what_is_kept() {
+fn a_range_of_late_is_counted_by_the_minute_an_earlier_one_as_kept() {
     let sums = counted(&[(30, 1, 1, 1), (3_700, 1, 1, 1), (3_750, 1, 1, 1), (7_000, 1, 1, 1)]);
     let late = asked(&sums, &range(3_725, 3_779, &[], None), 7_200);
     assert_eq!((late.resolution, late.usage.total.calls()), (Resolution::Minute, 1));

@@ -189,11 +189,11 @@ impl Guard {
         }
         let mut request = head.request(body);
         request.extensions_mut().insert(context);
-        self.route(request, about, watch)
+        self.hand_to_router(request, about, watch)
     }
 
     /// Hands a request to the router: an act in a task of its own.
-    fn route(
+    fn hand_to_router(
         &self,
         request: Request<RequestBody>,
         about: RequestMeta,

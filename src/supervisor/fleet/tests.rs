@@ -260,7 +260,7 @@ fn policy(kind: u8) -> Policy {
 }
 
 #[test]
-fn a_stopped_server_has_no_replicas_whoever_asks_until_it_is_started_or_switched_off_and_on() {
+fn a_stopped_server_has_no_replicas_whoever_asks_until_it_is_started() {
     let mut world = World::new(Policy::default());
     let actions = world.fleet.stop();
     world.take(actions);

@@ -161,7 +161,7 @@ async fn a_connection_serves_many_requests_cut_anywhere() {
 }
 
 #[tokio::test]
-async fn plain_and_other_requests_are_answered_in_their_order_however_they_are_cut() {
+async fn requests_plain_and_other_are_answered_in_order_however_they_are_cut() {
     let post = |more: &str, body: &str| {
         let length = body.len();
         format!("POST /echo HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: {length}\r\n\r\n{body}")
