@@ -98,7 +98,9 @@ async fn a_server_never_ready_that_ends_alike_each_time_is_left_alone_for_minute
     let seen = left_alone("keyless", 2).await;
     let cause = seen["cause"].as_str().expect("a cause");
     assert!(
-        cause.starts_with("exited with code 2: Error: ORCHARD_KEY is not set"),
+        cause.starts_with(
+            "exited with code 2: it wants the variable ORCHARD_KEY: Error: ORCHARD_KEY is not set"
+        ),
         "the line that says why: {cause}"
     );
     let call = json!({"mcp_id": "keyless", "tool": "t", "timeout": 20_000});

@@ -99,6 +99,7 @@ impl Place<'_> {
                     Kind::Argument => path == INVOKE,
                     Kind::Key => {
                         let rotated = path.starts_with("/v1/api-keys/") && path.ends_with("/rotate");
+                        let path = path.strip_prefix("/ui/api").unwrap_or(path);
                         (method, path, status) == ("POST", "/v1/api-keys", 201)
                             || ((method, status) == ("POST", 200) && rotated)
                     }

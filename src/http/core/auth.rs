@@ -235,8 +235,7 @@ pub(in crate::http) async fn admit_to_api(shared: &Shared, parts: &Parts) -> Res
         _ => None,
     };
     if let Some(caller) = keyless {
-        context.told(caller.clone(), None, SystemTime::UNIX_EPOCH);
-        return Ok(caller);
+        return Ok(context.told(caller, None, SystemTime::UNIX_EPOCH).clone());
     }
     let principal = identify(shared, context, path, &parts.headers).await?;
     match principal.role().may_administer() && principal.permissions().are_unlimited() {

@@ -87,6 +87,11 @@ impl RequestContext {
         })
     }
 
+    /// Returns a caller as it calls by this request.
+    pub(in crate::http) fn calling(&self, caller: Principal) -> Principal {
+        caller.from_origin(self.origin.clone())
+    }
+
     /// Returns the head of the request; `None` if it was refused for it.
     pub(super) fn head(&self) -> Option<&RequestHead> {
         self.head.as_deref()

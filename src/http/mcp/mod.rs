@@ -204,7 +204,7 @@ async fn answer(
     body: RequestBody,
 ) -> Response {
     let caller = match admit_client(&shared, &context, head.uri.path(), &head.headers).await {
-        Ok(caller) => caller,
+        Ok(caller) => context.calling(caller),
         Err(denied) => return Fault::from(denied).into_response(None),
     };
     let (limit, patience) = (shared.settings.mcp.body_limit, shared.settings.body_timeout);

@@ -12,7 +12,7 @@ use crate::doctor::Finding;
 /// What is wrong.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct Findings {
+pub(super) struct DoctorReport {
     /// Findings, the gravest first; empty if nothing was found.
     pub(super) findings: Vec<Finding>,
 }
@@ -23,5 +23,5 @@ pub(super) async fn show(
     QueryPairs(query): QueryPairs,
 ) -> Result<Response, ApiError> {
     let findings = shared.gateway.findings(&caller, last(&query, "server")).await?;
-    Ok(json(success(Findings { findings }, None)))
+    Ok(json(success(DoctorReport { findings }, None)))
 }

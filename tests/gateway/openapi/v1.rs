@@ -177,7 +177,10 @@ async fn pins(asking: &mut Asking<'_>) {
 
 async fn mcps(asking: &mut Asking<'_>) {
     let gateway = asking.gateway;
-    gateway.put("/api/servers/edited", &failing(3)).await.expect(200);
+    // By a fault that is known.
+    let script = "echo \"ModuleNotFoundError: No module named 'yamlx'\" >&2; exit 1";
+    let lacking = json!({"command": "/bin/sh", "args": ["-c", script]});
+    gateway.put("/api/servers/edited", &lacking).await.expect(200);
     wait_until("an edit fails", DEADLINE, || async {
         let update = gateway.server("edited").await["supervision"]["update"].clone();
         update["next_start_at"].is_string().then_some(())
@@ -185,6 +188,8 @@ async fn mcps(asking: &mut Asking<'_>) {
     .await;
     asking.ask("GET", "/v1/mcps?status=all&page=1&per_page=100", None, 200).await;
     asking.ask("GET", "/v1/mcps?status=some&page=0&per_pag=1", None, 400).await;
+    asking.ask("GET", "/v1/doctor", None, 200).await;
+    asking.ask("GET", "/v1/doctor?server=nobody", None, 404).await;
     for name in ["fake", "talkative", "hanging", "failing", "edited", "mute", "off", "remote"] {
         asking.ask("GET", &format!("/v1/mcps/{name}"), None, 200).await;
     }

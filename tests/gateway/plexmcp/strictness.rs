@@ -125,7 +125,10 @@ async fn an_unknown_parameter_is_400_with_its_name_on_all_routes_but_those_of_ap
     for (path, message) in [
         ("/v1/api-keys?statsu=active", "Unknown parameter 'statsu'; did you mean 'status'?"),
         ("/v1/mcps?Page=2", "Unknown parameter 'Page'; did you mean 'page'?"),
-        ("/v1/audit/export?page=1", "Unknown parameter 'page'; there are action, outcome, member_id, key_id"),
+        (
+            "/v1/audit/export?page=1",
+            "Unknown parameter 'page'; there are action, outcome, member_id, key_id, since, until",
+        ),
         ("/v1/organization?x", "Unknown parameter 'x'; this route takes none"),
         (
             "/v1/mcps?status=%zz",

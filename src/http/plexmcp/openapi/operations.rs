@@ -325,7 +325,7 @@ fn findings(schemas: &mut Schemas) -> Operation {
             "getFindings",
             "MCP servers",
             "Find what is wrong",
-            Answer::json(200, "What was found.", data::<doctor::Findings>(schemas)),
+            Answer::json(200, "What was found.", data::<doctor::DoctorReport>(schemas)),
         )
     }
 }

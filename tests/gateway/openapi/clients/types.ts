@@ -17,7 +17,7 @@ async function main(): Promise<void> {
   const mcp = listed.data[0];
   if (mcp === undefined) throw new Error("no MCP");
   // Every member of an MCP that has words has exactly these.
-  const state: "disabled" | "idle" | "starting" | "ready" | "degraded" | "stopping" | "backoff" | "unauthorized" | "failed" | "exited" =
+  const state: "disabled" | "idle" | "starting" | "ready" | "degraded" | "stopping" | "stopped" | "backoff" | "unauthorized" | "failed" | "exited" =
     mcp.state;
   const call: Call = { mcp_id: mcp.id, tool: "add", arguments: { a: 19, b: 23 } };
   const body = JSON.stringify(call);
