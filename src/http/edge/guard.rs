@@ -126,14 +126,14 @@ impl Guard {
         paths.iter().position(|(fast, _)| is_path(fast) && fast.method == *method)
     }
 
-    /// Answers a request as [`Guard::answer`] does.
+    /// Answers a request. The future never fails and never panics. When it is dropped, an act goes on to its end and is
+    /// recorded; any other request is given up.
     pub fn call(&self, request: Request<impl Into<RequestBody>>, visit: PeerInfo) -> ResponseFuture {
         let (head, body) = request.into_parts();
         self.answer(Arc::new(head.into()), body.into(), visit)
     }
 
-    /// Answers a request. The future never fails and never panics. When it is dropped, an act goes on to its
-    /// end and is recorded; any other request is given up.
+    /// Answers a request with this head and body, as `call` does.
     fn answer(&self, head: Arc<RequestHead>, body: RequestBody, visit: PeerInfo) -> ResponseFuture {
         let Bound { head, fast, signed_in, refused } = self.bound(head);
         let path = head.uri.path();
