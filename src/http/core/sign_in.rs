@@ -77,8 +77,15 @@ impl<P: Clone> SignIns<P> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Signs a principal in that has this key. `None` if there are as many as there may be, or no random bytes.
-    pub(in crate::http) fn begin(&self, key: &Arc<str>, principal: P, now: Instant) -> Option<NewSignIn> {
+    /// Signs a principal in that has this key. Those whose principals `is_over` says have ended make room. `None` if there
+    /// are as many as there may be, or no random bytes.
+    pub(in crate::http) fn begin(
+        &self,
+        key: &Arc<str>,
+        principal: P,
+        now: Instant,
+        is_over: impl Fn(&P) -> bool,
+    ) -> Option<NewSignIn> {
         let new = NewSignIn { cookie: random_text()?, token: random_text()? };
         let mut table = self.table();
         table.retain(|_, known| lasts(known, now));
@@ -89,6 +96,9 @@ impl<P: Clone> SignIns<P> {
             .collect();
         if of_key.len() >= MOST.1 {
             of_key.iter().min().and_then(|(_, id)| table.remove(id));
+        }
+        if table.len() >= MOST.0 {
+            table.retain(|_, known| !is_over(&known.principal));
         }
         if table.len() >= MOST.0 {
             return None;
@@ -137,10 +147,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_full_table_has_room_once_keys_have_ended() {
+        let (table, now) = (SignIns::<usize>::default(), Instant::now());
+        let begin = |n: usize, ended: usize| {
+            table.begin(&Arc::from(format!("key_{n}")), n, now, |known: &usize| *known < ended).is_some()
+        };
+        assert!((0..MOST.0).all(|n| begin(n, 0)) && !begin(MOST.0, 0), "full");
+        assert!(begin(MOST.0, 1), "the first key was revoked");
+        assert!(!begin(MOST.0 + 1, 1));
+    }
+
+    #[test]
     fn a_cookie_alone_opens_nothing_and_both_texts_end_after_their_time() {
         let (table, now) = (SignIns::<()>::default(), Instant::now());
         let key = Arc::from("key_1");
-        let new = table.begin(&key, (), now).expect("room");
+        let new = table.begin(&key, (), now, |_: &_| false).expect("room");
         let find = |token, at| table.find(&new.cookie, token, at).err();
         assert_eq!(find(Some(&*new.token), now), None);
         assert_eq!(find(None, now), Some(NotSignedIn::WrongToken));
@@ -160,7 +181,7 @@ mod tests {
         let key = Arc::from("key_1");
         let at = |n: usize| now + Duration::from_secs(n as u64);
         let made: Vec<NewSignIn> =
-            (0..=MOST.1).map(|n| table.begin(&key, (), at(n)).expect("room")).collect();
+            (0..=MOST.1).map(|n| table.begin(&key, (), at(n), |_: &_| false).expect("room")).collect();
         let is_in = |new: &NewSignIn| table.find(&new.cookie, Some(&new.token), at(MOST.1)).is_ok();
         assert_eq!(made.iter().map(is_in).filter(|is| *is).count(), MOST.1);
         assert!(!is_in(&made[0]) && is_in(&made[1]));

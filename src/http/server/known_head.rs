@@ -20,22 +20,15 @@ pub(super) struct KnownHead {
 }
 
 impl KnownHead {
-    /// Makes one of what was read of these bytes. A long one is not kept, and is never found again.
-    pub(super) fn new(raw: &[u8], read: PlainHead) -> KnownHead {
-        let raw = if raw.len() <= MAX_KEPT { raw.into() } else { Box::default() };
-        KnownHead { raw, digits: read.digits, head: Arc::new(read.head) }
-    }
-
-    /// Returns the head.
-    pub(super) fn head(&self) -> &Arc<RequestHead> {
-        &self.head
+    /// Returns the head that was read of these bytes, and what it is known by; `None` for a long one, which is not kept.
+    pub(super) fn new(raw: &[u8], read: PlainHead) -> (Arc<RequestHead>, Option<KnownHead>) {
+        let head = Arc::new(read.head);
+        let known = KnownHead { raw: raw.into(), digits: read.digits, head: Arc::clone(&head) };
+        (head, Some(known).filter(|known| known.raw.len() <= MAX_KEPT))
     }
 
     /// Returns the head with its length and that of the body, in bytes, if it is at the beginning of `bytes` again.
     pub(super) fn is_at(&self, bytes: &[u8]) -> Option<(Arc<RequestHead>, usize, usize)> {
-        if self.raw.is_empty() {
-            return None;
-        }
         let (from, to) = match self.digits {
             Some(digits) => digits,
             None => return bytes.starts_with(&self.raw).then(|| (Arc::clone(&self.head), self.raw.len(), 0)),
@@ -58,7 +51,7 @@ mod tests {
     const CALL: &str = "POST /a HTTP/1.1\r\nHost: b\r\nContent-Length: 12 \r\nX-C: d\r\n\r\n";
 
     fn known(text: &str) -> KnownHead {
-        KnownHead::new(text.as_bytes(), plain_head(text.as_bytes()).expect("plain"))
+        KnownHead::new(text.as_bytes(), plain_head(text.as_bytes()).expect("plain")).1.expect("short")
     }
 
     #[test]
@@ -82,8 +75,9 @@ mod tests {
         ) == (
             28, 0
         )));
-        let long = known(&CALL.replace("X-C: d", &format!("X-C: {}", "d".repeat(MAX_KEPT))));
-        assert!(long.is_at(&long.raw).is_none());
+        let long = CALL.replace("X-C: d", &format!("X-C: {}", "d".repeat(MAX_KEPT)));
+        let read = plain_head(long.as_bytes()).expect("plain");
+        assert!(KnownHead::new(long.as_bytes(), read).1.is_none());
     }
 
     proptest! {

@@ -17,9 +17,9 @@ use super::HttpService;
 use super::call::{BUFFERED, Call, MAX_HEAD};
 use super::driven::{Driven, Ended, STILL_AT_IT};
 use super::known_head::KnownHead;
-use super::parse::plain_head;
+use super::parse::{PlainHead, plain_head};
 use super::peer::PeerInfo;
-use super::reply::{BodyEnd, Date, closes, push_chunk_size, push_head, push_last_chunk};
+use super::reply::{BodyEnd, CHUNK_END, Date, closes, push_chunk_size, push_head, push_last_chunk};
 use super::request_body::{Arrival, RequestBody};
 use super::state::{ConnectionState, Reading};
 use crate::http::core::head::RequestHead;
@@ -47,6 +47,8 @@ pub(super) struct Plain<S, H: HttpService> {
     closes: bool,
     /// `true` once the client has ended its half.
     has_ended: bool,
+    /// `true` once the buffers have been larger than a connection at rest may have them.
+    has_grown: bool,
     date: Date,
 }
 
@@ -65,8 +67,8 @@ struct Writing {
     /// The rest of the body; `None` once it has ended.
     body: Option<Body>,
     end: BodyEnd,
-    /// `true` until a chunk was begun.
-    is_first: bool,
+    /// `true` while `piece` is a chunk whose end has to follow it.
+    owes_end: bool,
 }
 
 /// What became of a look for a request in what was read.
@@ -95,6 +97,7 @@ where
             arriving: None,
             closes: false,
             has_ended: false,
+            has_grown: false,
             date: Date::default(),
         }
     }
@@ -123,7 +126,9 @@ where
         if self.read.capacity() - self.read.len() < ROOM {
             self.read.reserve(READ);
         }
-        pin!(self.stream.read_buf(&mut self.read)).poll(cx)
+        let read = pin!(self.stream.read_buf(&mut self.read)).poll(cx);
+        self.has_grown |= self.read.len() > READ;
+        read
     }
 
     /// Reads what has arrived while no request is served. `Ready` once there is something.
@@ -135,7 +140,12 @@ where
                 Poll::Pending if before > 0 => return Poll::Ready(Ok(())),
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) if before == 0 => return Poll::Ready(Err(Ended::Itself)),
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Ended::Over)),
+                // What came before the end may be a request, and is to be answered.
+                Poll::Ready(Ok(0)) => {
+                    self.has_ended = true;
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Ended::Over)),
                 // As much as there was room for: the rest of a head may be behind it.
                 Poll::Ready(Ok(_))
                     if self.read.len() == self.read.capacity() && self.read.len() < MAX_HEAD => {}
@@ -152,13 +162,15 @@ where
         let (head, length, body) = match self.known.as_ref().and_then(|known| known.is_at(&self.read)) {
             Some((head, length, body)) if body <= BUFFERED => (head, length, body),
             _ => {
-                let Some(plain) = plain_head(&self.read).filter(|plain| plain.body <= BUFFERED) else {
+                let is_usual = |plain: &PlainHead| plain.body <= BUFFERED && plain.length <= MAX_HEAD;
+                let Some(plain) = plain_head(&self.read).filter(is_usual) else {
                     return Look::Odd;
                 };
                 self.closes |= plain.closes;
                 let (length, body) = (plain.length, plain.body);
-                let known = self.known.insert(KnownHead::new(&self.read[..length], plain));
-                (Arc::clone(known.head()), length, body)
+                let (head, known) = KnownHead::new(&self.read[..length], plain);
+                self.known = known;
+                (head, length, body)
             }
         };
         self.read.advance(length);
@@ -207,7 +219,9 @@ where
             self.watch().reads(Reading::Nothing);
             return Poll::Ready(Ok(()));
         }
-        if self.watch().ended() && self.watch().takes_ask() {
+        // Between the parts of an answer there is no place for a question.
+        let is_unanswered = matches!(self.turn, Turn::Handling(_));
+        if self.watch().ended() && is_unanswered && self.watch().takes_ask() {
             return self.ask(cx).map(|asked| asked.map_err(|_| Ended::Over));
         }
         Poll::Pending
@@ -249,7 +263,7 @@ where
         self.closes |= closes(&head.headers) || self.arriving.is_some();
         push_head(&mut self.out, head.status, &head.headers, end, self.closes, &mut self.date);
         let body = Some(body).filter(|_| !matches!(end, BodyEnd::None | BodyEnd::Length(0)));
-        self.turn = Turn::Writing(Writing { piece: Bytes::new(), body, end, is_first: true });
+        self.turn = Turn::Writing(Writing { piece: Bytes::new(), body, end, owes_end: false });
     }
 
     /// Writes an answer to its end.
@@ -284,6 +298,7 @@ where
 
     fn write_some(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         let Turn::Writing(writing) = &mut self.turn else { return Poll::Ready(Ok(())) };
+        self.has_grown |= self.out.len() > READ;
         let stream = Pin::new(&mut self.stream);
         let written = match (self.out.is_empty(), writing.piece.is_empty()) {
             (false, true) => stream.poll_write(cx, &self.out),
@@ -307,11 +322,8 @@ where
         if self.closes || self.arriving.is_some() || (self.has_ended && self.read.is_empty()) {
             return Err(Ended::Itself);
         }
-        if self.read.is_empty() && self.read.capacity() > READ {
-            self.read = BytesMut::new();
-        }
-        if self.out.capacity() > READ {
-            self.out = BytesMut::new();
+        if self.read.is_empty() && std::mem::take(&mut self.has_grown) {
+            (self.read, self.out) = (BytesMut::new(), BytesMut::new());
         }
         Ok(())
     }
@@ -321,6 +333,9 @@ impl Writing {
     /// Puts what comes next behind what is to be written. `Ready` once there is something to write or the body is over;
     /// `Err` if the body failed, so that its end must not look like one.
     fn fill(&mut self, out: &mut BytesMut, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        if self.piece.is_empty() && std::mem::take(&mut self.owes_end) {
+            out.extend_from_slice(CHUNK_END);
+        }
         while self.piece.is_empty() && out.len() < COPIED {
             let Some(body) = &mut self.body else { return Poll::Ready(Ok(())) };
             let frame = match ready!(Pin::new(body).poll_frame(cx)) {
@@ -340,11 +355,14 @@ impl Writing {
             _ if data.is_empty() => return Ok(()),
             BodyEnd::None => return Err(()),
             BodyEnd::Length(left) => *left = left.checked_sub(data.len() as u64).ok_or(())?,
-            BodyEnd::Chunks => push_chunk_size(out, std::mem::take(&mut self.is_first), data.len()),
+            BodyEnd::Chunks => push_chunk_size(out, data.len()),
         }
-        match data.len() <= COPIED {
-            true => out.extend_from_slice(&data),
-            false => self.piece = data,
+        let is_chunk = self.end == BodyEnd::Chunks;
+        if data.len() > COPIED {
+            (self.piece, self.owes_end) = (data, is_chunk);
+        } else {
+            out.extend_from_slice(&data);
+            out.extend_from_slice(if is_chunk { CHUNK_END } else { b"" });
         }
         if self.end == BodyEnd::Length(0) {
             self.body = None;
@@ -356,7 +374,7 @@ impl Writing {
     fn finish(&mut self, out: &mut BytesMut) -> Result<(), ()> {
         self.body = None;
         match self.end {
-            BodyEnd::Chunks => push_last_chunk(out, self.is_first),
+            BodyEnd::Chunks => push_last_chunk(out),
             BodyEnd::Length(1..) => return Err(()),
             BodyEnd::None | BodyEnd::Length(_) => {}
         }

@@ -70,8 +70,11 @@ pub(super) fn push_head(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends what comes before a chunk: the end of the one before, if there was one, and the size of this one.
-pub(super) fn push_chunk_size(out: &mut BytesMut, is_first: bool, size: usize) {
+/// What ends a chunk. It goes out with the chunk: clients wait for it before they hand on what they have.
+pub(super) const CHUNK_END: &[u8] = b"\r\n";
+
+/// Appends what comes before a chunk: its size.
+pub(super) fn push_chunk_size(out: &mut BytesMut, size: usize) {
     let mut digits = [0; 2 * size_of::<usize>()];
     let (mut from, mut left) = (digits.len(), size);
     while left > 0 || from == digits.len() {
@@ -79,13 +82,12 @@ pub(super) fn push_chunk_size(out: &mut BytesMut, is_first: bool, size: usize) {
         digits[from] = b"0123456789abcdef"[left & 15];
         left >>= 4;
     }
-    push_all(out, &[if is_first { &b""[..] } else { b"\r\n" }, &digits[from..], b"\r\n"]);
+    push_all(out, &[&digits[from..], b"\r\n"]);
 }
 
 /// Appends the end of a body in chunks.
-pub(super) fn push_last_chunk(out: &mut BytesMut, is_first: bool) {
-    push_chunk_size(out, is_first, 0);
-    out.extend_from_slice(b"\r\n");
+pub(super) fn push_last_chunk(out: &mut BytesMut) {
+    out.extend_from_slice(b"0\r\n\r\n");
 }
 
 fn push_all(out: &mut BytesMut, parts: &[&[u8]]) {
@@ -156,12 +158,11 @@ mod tests {
     fn chunks_are_told_in_hexadecimal_digits() {
         for (size, text) in [(0, "0\r\n"), (9, "9\r\n"), (255, "ff\r\n"), (65_536, "10000\r\n")] {
             let mut out = BytesMut::new();
-            push_chunk_size(&mut out, true, size);
+            push_chunk_size(&mut out, size);
             assert_eq!(&out[..], text.as_bytes());
         }
         let mut out = BytesMut::new();
-        push_chunk_size(&mut out, false, 1);
-        push_last_chunk(&mut out, false);
-        assert_eq!(&out[..], b"\r\n1\r\n\r\n0\r\n\r\n");
+        push_last_chunk(&mut out);
+        assert_eq!(&out[..], b"0\r\n\r\n");
     }
 }

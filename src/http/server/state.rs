@@ -233,6 +233,8 @@ impl ConnectionState {
 
     /// Notes that the head of the answer is on its way.
     pub(in crate::http) fn answering(&self) {
+        // Too late for a question.
+        self.ask.store(false, Relaxed);
         self.enter(State::Streaming);
     }
 

@@ -135,7 +135,9 @@ async fn sign_in(
         return plain::error(StatusCode::BAD_REQUEST, "Signing in takes no body");
     }
     context.looks("dashboard.sign_in", &principal.member().id);
-    let Some(new) = shared.sign_ins.begin(principal.key_id(), principal.clone(), Instant::now()) else {
+    let is_over = |known: &Principal| known.again(clock::now()).is_err();
+    let (key, now) = (principal.key_id(), Instant::now());
+    let Some(new) = shared.sign_ins.begin(key, principal.clone(), now, is_over) else {
         let mut full =
             plain::error(StatusCode::SERVICE_UNAVAILABLE, "Too many are signed in; please retry later");
         full.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));

@@ -226,6 +226,75 @@ async fn next_answer(stream: &mut (impl tokio::io::AsyncRead + Unpin), read: &mu
 }
 
 #[tokio::test]
+async fn a_request_of_any_length_is_answered_whose_client_has_ended_its_half() {
+    let server = start(bounds()).await;
+    for length in [OK.len() + 8, 4_095, 4_096, 4_097, 8_192, 16_384, 20_000] {
+        let padding = "x".repeat(length - OK.len() - "X: \r\n".len());
+        let request = OK.replacen("\r\n", &format!("\r\nX: {padding}\r\n"), 1);
+        assert_eq!(request.len(), length);
+        let mut half = server.connect().await;
+        half.write_all(request.as_bytes()).await.expect("sent");
+        half.shutdown().await.expect("its half is closed");
+        let mut all = String::new();
+        timeout(TEST_TIMEOUT, half.read_to_string(&mut all)).await.expect("in time").expect("no reset");
+        assert!(all.starts_with("HTTP/1.1 200 OK") && all.ends_with("ok"), "{length}: {all}");
+    }
+}
+
+#[tokio::test]
+async fn each_piece_of_a_stream_comes_with_its_end() {
+    let router = Router::new().route(
+        "/pieces",
+        get(async || {
+            let (sender, pieces) = tokio::sync::mpsc::channel::<axum::body::Bytes>(4);
+            tokio::spawn(async move {
+                for piece in ["small".to_owned(), "x".repeat(10_000)] {
+                    sender.send(piece.into()).await.expect("read");
+                }
+                // Never ends: what was sent has to be whole without what follows.
+                std::future::pending::<()>().await;
+                drop(sender);
+            });
+            axum::body::Body::new(Pieces(pieces))
+        }),
+    );
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (_stop, stopped) = watch::channel(false);
+    let guard = Guard::new(Policy::new(true, &[], &[]), false, DIALECTS, router, AuditHandle::to_nobody());
+    let task = tokio::spawn(serve(listener, None, guard, bounds(), stopped, |_| ()));
+    let mut stream = TcpStream::connect(address).await.expect("accepted");
+    stream.write_all(OK.replace("/ok", "/pieces").as_bytes()).await.expect("sent");
+    let expected = format!("\r\n\r\n5\r\nsmall\r\n2710\r\n{}\r\n", "x".repeat(10_000));
+    let mut all = Vec::new();
+    let read = async {
+        while !all.ends_with(expected.as_bytes()) {
+            let mut piece = [0; 4096];
+            let count = stream.read(&mut piece).await.expect("open");
+            assert!(count > 0, "cut off");
+            all.extend_from_slice(&piece[..count]);
+        }
+    };
+    timeout(TEST_TIMEOUT, read).await.expect("the end of a piece does not wait for the next one");
+    task.abort();
+}
+
+/// A body of what comes through a channel.
+struct Pieces(tokio::sync::mpsc::Receiver<axum::body::Bytes>);
+
+impl axum::body::HttpBody for Pieces {
+    type Data = axum::body::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Infallible>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(hyper::body::Frame::data(piece))))
+    }
+}
+
+#[tokio::test]
 async fn a_plain_request_that_closes_is_answered_and_closed() {
     let server = start(bounds()).await;
     let mut stream = server.connect().await;

@@ -3,18 +3,24 @@ import { useEffect, useMemo, useState } from './hooks.mjs';
 import { bytes, html, seen } from './parts.js';
 
 const DEEPEST = 8;
+/** Most parts that are put together for one schema: a foreign one may name itself many times. */
+const MOST_PARTS = 200;
+
+const named = (pointer) => { try { return decodeURIComponent(pointer).replaceAll('~1', '/').replaceAll('~0', '~'); } catch { return pointer; } };
+const list = (value) => (Array.isArray(value) ? value : []);
 
 /** Follows a reference within the schema, and takes the parts of allOf together. */
-export function resolve(schema, root, left = 12) {
-  if (schema === true || !schema || typeof schema !== 'object') return {};
+export function resolve(schema, root, left = 12, budget = { left: MOST_PARTS }) {
+  budget.left -= 1;
+  if (schema === true || !schema || typeof schema !== 'object' || budget.left < 0) return {};
   if (schema.$ref && left > 0) {
-    const found = typeof schema.$ref === 'string' && schema.$ref.startsWith('#') ? schema.$ref.slice(1).split('/').filter(Boolean).map((part) => decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~')).reduce((at, part) => (at && Object.hasOwn(at, part) ? at[part] : undefined), root) : undefined;
+    const found = typeof schema.$ref === 'string' && schema.$ref.startsWith('#') ? schema.$ref.slice(1).split('/').filter(Boolean).map(named).reduce((at, part) => (at && Object.hasOwn(at, part) ? at[part] : undefined), root) : undefined;
     const { $ref, ...rest } = schema;
-    return { ...resolve(found, root, left - 1), ...rest };
+    return { ...resolve(found, root, left - 1, budget), ...rest };
   }
-  if (Array.isArray(schema.allOf)) {
+  if (Array.isArray(schema.allOf) && left > 0) {
     const { allOf, ...rest } = schema;
-    return allOf.map((part) => resolve(part, root, left - 1)).reduce((all, part) => ({ ...all, ...part, properties: { ...all.properties, ...part.properties }, required: [...(all.required ?? []), ...(part.required ?? [])] }), rest);
+    return allOf.map((part) => resolve(part, root, left - 1, budget)).reduce((all, part) => ({ ...all, ...part, properties: { ...all.properties, ...part.properties }, required: [...list(all.required), ...list(part.required)] }), rest);
   }
   return schema;
 }
@@ -30,7 +36,7 @@ export function initial(schema, root, depth = 0) {
   if (of.default !== undefined) return of.default;
   if (of.const !== undefined) return of.const;
   if (typeOf(of) === 'object' && depth < DEEPEST) {
-    const parts = Object.entries(of.properties ?? {}).map(([name, part]) => [name, (of.required ?? []).includes(name) || resolve(part, root).default !== undefined ? initial(part, root, depth + 1) : undefined]);
+    const parts = Object.entries(of.properties ?? {}).map(([name, part]) => [name, list(of.required).includes(name) || resolve(part, root).default !== undefined ? initial(part, root, depth + 1) : undefined]);
     return Object.fromEntries(parts.filter(([, value]) => value !== undefined));
   }
   return undefined;
@@ -41,7 +47,7 @@ let ids = 0;
 export function Field({ schema, root, value, onChange, name, required, depth = 0 }) {
   const of = useMemo(() => resolve(schema, root), [schema, root]);
   const [id] = useState(() => `f${ids += 1}`);
-  const variants = (of.oneOf ?? of.anyOf ?? []).map((part) => resolve(part, root)).filter((part) => part.type !== 'null');
+  const variants = list(of.oneOf ?? of.anyOf).map((part) => resolve(part, root)).filter((part) => part.type !== 'null');
   const [variant, choose] = useState(0);
   const type = typeOf(of);
   const title = html`<span class="field-name">${seen(name ?? of.title ?? '')}${required ? html`<span class="must" title="required">*</span>` : ''}</span> <span class="dim small">${seen(of.enum ? 'one of' : type ?? (variants.length > 1 ? 'one of several' : 'any'))}${of.format ? ` · ${seen(of.format)}` : ''}</span>`;
@@ -81,7 +87,7 @@ export function Field({ schema, root, value, onChange, name, required, depth = 0
   }
   if (type === 'object' && of.properties && depth < DEEPEST) {
     const own = value && typeof value === 'object' && !Array.isArray(value) ? value : {};
-    const parts = Object.entries(of.properties).map(([part, sub]) => html`<${Field} key=${part} schema=${sub} root=${root} name=${part} required=${(of.required ?? []).includes(part)} value=${Object.hasOwn(own, part) ? own[part] : undefined} depth=${depth + 1} onChange=${(next) => {
+    const parts = Object.entries(of.properties).map(([part, sub]) => html`<${Field} key=${part} schema=${sub} root=${root} name=${part} required=${list(of.required).includes(part)} value=${Object.hasOwn(own, part) ? own[part] : undefined} depth=${depth + 1} onChange=${(next) => {
       const { [part]: old, ...rest } = own;
       // In the order of the schema, so that what is copied reads as the form does.
       const all = next === undefined ? rest : { ...rest, [part]: next };

@@ -120,7 +120,7 @@ function Make({ onClose }) {
   const expires = ends ? new Date(Date.now() + Number(ends) * 86400000).toISOString().replace(/\.\d+/, '') : undefined;
   const body = { name: name.trim(), permissions, ...(rate ? { limits: { requests_per_second: Number(rate) } } : {}), ...(expires ? { expires_at: expires } : {}) };
   const patterns = picked.flatMap(([mcp, tools]) => (tools === '*' ? (picked.every(([, other]) => other === '*') ? [] : [`${named(servers, mcp)}.*`]) : tools.map((tool) => (picked.length > 1 ? `${named(servers, mcp)}.${tool}` : tool))));
-  const typed = ['mcpvisor keys create', `--name ${quote(name.trim() || 'NAME')}`, ...(all ? [] : [`--servers ${quote(picked.map(([mcp]) => named(servers, mcp)).join(','))}`]), ...(patterns.length ? [`--tools ${quote(patterns.join(','))}`] : []), ...(rate ? [`--rate ${rate}`] : []), ...(ends ? [`--expires ${ends}d`] : [])].join(' ');
+  const typed = ['mcpvisor keys create', `--name ${quote(name.trim() || 'NAME')}`, ...(all ? [] : [`--servers ${quote(picked.map(([mcp]) => named(servers, mcp)).join(','))}`]), ...(patterns.length ? [`--tools ${quote(patterns.join(','))}`] : []), ...(rate ? [`--rate ${quote(rate)}`] : []), ...(ends ? [`--expires ${ends}d`] : [])].join(' ');
   const word = find.toLowerCase();
   const list = rows.flatMap((row) => [{ row }, ...(catalog[row.id] ?? []).map((tool) => ({ row, tool }))]).filter((entry) => !word || `${entry.row.name} ${entry.tool?.name ?? ''}`.toLowerCase().includes(word));
   const make = async (event) => {

@@ -195,7 +195,7 @@ function heard(text, own) {
 
 const readHash = () => {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
-  return { parts: path.split('/').filter(Boolean).map(decodeURIComponent), query: Object.fromEntries(new URLSearchParams(query)) };
+  return { parts: path.split('/').filter(Boolean).map((part) => { try { return decodeURIComponent(part); } catch { return part; } }), query: Object.fromEntries(new URLSearchParams(query)) };
 };
 
 export function useRoute() {

@@ -1,6 +1,6 @@
 // What was called, how much, and who did what.
 import { useEffect, useRef, useState } from './hooks.mjs';
-import { Bars, Command, Loading, Problem, bytes, count, day, html, local, ms, seen } from './parts.js';
+import { Bars, Command, Loading, Problem, bytes, count, day, html, local, ms, quote, seen } from './parts.js';
 import { ask, setQuery, to, useAsk, useNow, useRoute, useStore } from './net.js';
 
 const Select = ({ name, label, value, choices }) => html`<label class="inline">${label} <select value=${value} onChange=${(event) => setQuery({ [name]: event.target.value })}>${choices.map(([key, title]) => html`<option value=${key}>${title}</option>`)}</select></label>`;
@@ -23,7 +23,7 @@ export function Usage() {
     ${data && html`<section class="card wide"><dl class="facts"><div><dt>Calls</dt><dd>${count(data.requests.total)}${data.requests.limit ? ` of ${count(data.requests.limit)}` : ''}</dd></div><div><dt>Failed</dt><dd>${count(data.by_status.error)} (${share(data.by_status.error, data.requests.total)})</dd></div><div><dt>Mean duration</dt><dd>${ms(data.avg_latency_ms)}</dd></div><div><dt>Arguments / results</dt><dd>${bytes(data.bytes?.arguments)} / ${bytes(data.bytes?.results)}</dd></div></dl></section>
       <div class="columns">${parts.map(([part, title, name, errors]) => html`<section class="card"><h2>${title}</h2>${data[part]?.length ? html`<table class="compact"><thead><tr><th scope="col">${title.slice(3)}</th><th scope="col" class="n">Calls</th><th scope="col" class="n">${errors ? 'Failed' : 'Share'}</th></tr></thead><tbody>${data[part].slice(0, 25).map((entry) => html`<tr><th scope="row">${seen(name(entry))}</th><td class="n">${count(entry.requests)}</td><td class="n">${errors ? count(entry.errors) : share(entry.requests, data.requests.total)}</td></tr>`)}</tbody></table>` : html`<p class="dim">No calls.</p>`}</section>`)}
         <section class="card"><h2>By outcome</h2>${Object.keys(data.by_outcome).length ? html`<table class="compact"><thead><tr><th scope="col">outcome</th><th scope="col" class="n">Calls</th></tr></thead><tbody>${Object.entries(data.by_outcome).map(([outcome, n]) => html`<tr><th scope="row">${outcome}</th><td class="n">${count(n)}</td></tr>`)}</tbody></table>` : html`<p class="dim">No calls.</p>`}</section></div>`}
-    <${Command} text=${`mcpvisor usage --period ${period}`} />`;
+    <${Command} text=${`mcpvisor usage --period ${quote(period)}`} />`;
 }
 
 export function Audit() {
@@ -39,7 +39,7 @@ export function Audit() {
     ${data?.length > 0 && html`<table class="cards"><thead><tr><th scope="col">No.</th><th scope="col">When</th><th scope="col">What</th><th scope="col">On</th><th scope="col">Outcome</th><th scope="col">Who</th><th scope="col">From</th></tr></thead><tbody>${data.map((line) => html`<tr key=${line.number}><th scope="row" class="n">${line.number}</th><td data-label="When">${local(line.at)}</td><td data-label="What"><code>${seen(line.action)}</code></td><td data-label="On" class="wrap">${seen(line.target)}${line.details && Object.keys(line.details).length ? html`<details class="small"><summary>details</summary><pre class="result" tabindex="0">${seen(JSON.stringify(line.details, null, 2).slice(0, 4000))}</pre></details>` : ''}</td><td data-label="Outcome" class=${line.outcome === 'done' ? 'good' : 'bad'}>${line.outcome}${line.status ? ` ${line.status}` : ''}</td><td data-label="Who">${line.member_id ? html`<button class="link" onClick=${() => setQuery({ member_id: line.member_id, page: '' })}>${seen(line.member_id)}</button>` : '–'}</td><td data-label="From" class="dim small">${seen(line.peer ?? '')}<br />${seen(line.request_id ?? '')}</td></tr>`)}</tbody></table>`}
     ${data && !data.length && html`<p class="dim empty">No line fits.</p>`}
     ${pages > 1 && html`<div class="actions"><button disabled=${page <= 1} onClick=${() => setQuery({ page: page - 1 })}>Newer</button><span>${page} of ${pages}</span><button disabled=${page >= pages} onClick=${() => setQuery({ page: page + 1 })}>Older</button></div>`}
-    <${Command} text=${`mcpvisor audit${query.action ? ` --action ${query.action}` : ''} -n 50`} />`;
+    <${Command} text=${`mcpvisor audit${query.action ? ` --action ${quote(query.action)}` : ''} -n 50`} />`;
 }
 
 const SPANS = [['300', 'the last 5 minutes'], ['3600', 'the last hour'], ['86400', 'the last day'], ['', 'all that is kept']];
@@ -76,5 +76,5 @@ export function Activity() {
     ${calls?.length > 0 && html`<table class="cards"><thead><tr><th scope="col">When</th><th scope="col">Server</th><th scope="col">Tool</th><th scope="col">Outcome</th><th scope="col" class="n">Took</th><th scope="col">Key</th><th scope="col">Request</th></tr></thead><tbody>${calls.map((call) => html`<tr key=${call.number}><td data-label="When">${local(call.started_at)}</td><th scope="row" class="wrap"><a href=${to('server', call.mcp_name)}>${seen(call.mcp_name)}</a></th><td data-label="Tool"><button class="link" onClick=${() => setQuery({ tool: call.tool ?? '' })}>${seen(call.tool ?? call.kind)}</button></td><td data-label="Outcome" class=${call.outcome === 'ok' ? 'good' : 'bad'}>${call.outcome}${call.reached ? '' : html` <span class="dim small">reached nobody</span>`}</td><td data-label="Took" class="n">${ms(call.duration_ms)}</td><td data-label="Key"><button class="link" onClick=${() => setQuery({ key: call.key_id })}>${seen(call.key_name || call.key_id)}</button></td><td data-label="Request" class="dim small"><code>${seen(call.request_id)}</code></td></tr>`)}</tbody></table>`}
     ${calls && !calls.length && html`<p class="dim empty">No call fits.</p>`}
     ${next && calls?.length > 0 && html`<div class="actions"><button onClick=${more}>Older ones</button></div>`}
-    <${Command} text=${`mcpvisor activity${server ? ` --server ${server}` : ''}${outcome ? ` --outcome ${outcome}` : ''} -f`} />`;
+    <${Command} text=${`mcpvisor activity${server ? ` --server ${quote(server)}` : ''}${outcome ? ` --outcome ${quote(outcome)}` : ''} -f`} />`;
 }
