@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use crate::inside::{Inside, wait_until};
 
-/// Acts that change nothing that is kept: a restart, which is looked at by [`restarted`].
-pub(crate) const UNSEEN: [&str; 1] = ["server.restart"];
+/// Acts that change nothing that is kept: a restart, which is looked at by [`restarted`], and a stop and a start, by
+/// [`stopped`].
+pub(crate) const UNSEEN: [&str; 3] = ["server.restart", "server.stop", "server.start"];
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 type Prepare = Box<dyn for<'a> Fn(&'a Inside) -> Later<'a, Asked>>;
@@ -116,6 +117,18 @@ pub(crate) fn cases(route: &Route) -> Vec<Case> {
             })
         })],
         ("POST", "/v1/mcps/{id}/restart") => vec![case("", restart)],
+        ("POST", "/v1/mcps/{id}/stop") => vec![case("", |inside| stopped(inside, true))],
+        ("POST", "/v1/mcps/{id}/start") => vec![case("", |inside| stopped(inside, false))],
+        ("POST", "/v1/mcps/{id}/enable") => vec![case("", |inside| switched(inside, true))],
+        ("POST", "/v1/mcps/{id}/disable") => vec![case("", |inside| switched(inside, false))],
+        // Whoever signs in calls nothing.
+        (_, "/ui/session") => {
+            let body = (route.method == "POST").then(|| json!({}));
+            vec![case("", move |_| {
+                let asked = Asked { body: body.clone(), is_call: false, ..Asked::of("/ui/session") };
+                Box::pin(async move { asked })
+            })]
+        }
         ("POST", "/v1/mcps/{id}/pins/approve") => vec![case("", approve)],
         ("POST", "/api/servers") => vec![case("", add)],
         ("PUT", "/api/servers/{name}") => vec![case("", |_| {
@@ -253,6 +266,45 @@ fn restart(inside: &Inside) -> Later<'_, Asked> {
         let before = ready(inside).await;
         Asked::of("/v1/mcps/fake/restart")
             .then(move |inside, lines| Box::pin(restarted(inside, before, lines)))
+    })
+}
+
+/// Stops, or starts, the server that cannot run; it is started again afterwards.
+fn stopped(inside: &Inside, stops: bool) -> Later<'_, Asked> {
+    async fn is_stopped(inside: &Inside, wanted: bool) {
+        wait_until("the server is as it was told to be", async || {
+            let status = inside.gateway.server(inside.caller(), "still").ok()?.status;
+            ((status.state.name() == "stopped") == wanted).then_some(())
+        })
+        .await;
+    }
+    Box::pin(async move {
+        if !stops {
+            inside.gateway.stop_server(inside.caller(), "still").expect("stopped");
+        }
+        is_stopped(inside, !stops).await;
+        let verb = if stops { "stop" } else { "start" };
+        Asked::of(format!("/v1/mcps/still/{verb}")).then(move |inside, lines| {
+            Box::pin(async move {
+                let is_done = lines.iter().any(|line| line["outcome"] == "done");
+                is_stopped(inside, if is_done { stops } else { !stops }).await;
+                inside.gateway.start_server(inside.caller(), "still").expect("started");
+                is_stopped(inside, false).await;
+            })
+        })
+    })
+}
+
+/// Switches the server that cannot run on or off; it is on again afterwards.
+fn switched(inside: &Inside, on: bool) -> Later<'_, Asked> {
+    Box::pin(async move {
+        inside.gateway.switch_server(inside.caller(), "still", !on).await.expect("switched");
+        let verb = if on { "enable" } else { "disable" };
+        Asked::of(format!("/v1/mcps/still/{verb}")).then(move |inside, _| {
+            Box::pin(async move {
+                inside.gateway.switch_server(inside.caller(), "still", true).await.expect("switched on");
+            })
+        })
     })
 }
 
