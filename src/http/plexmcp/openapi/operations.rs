@@ -415,8 +415,9 @@ fn logs(schemas: &mut Schemas) -> Operation {
     let line = schemas.of::<mcp::LogLine<'_>>();
     let lines = envelope(schemas, list(line.clone()), Members::default());
     let events = json!({"line": line, "gap": schemas.of::<LogGap>(), "end": schemas.of::<LogEnd>()});
+    // Some read it as the schema of the text, and some as that of each event.
     let stream = described(
-        json!({"type": "string"}),
+        json!({}),
         "Server-Sent Events, whose data are JSON: `line` with a `LogLine` and its number as `id`, `gap` with a `LogGap` \
          where the reader was too slow, and `end` with a `LogEnd`. Send the last `id` as `Last-Event-ID` to go on where \
          you were. A quiet stream has a comment every 15 seconds.",
@@ -462,8 +463,9 @@ struct ActivityEnd {
 fn activity(schemas: &mut Schemas) -> Operation {
     let call = schemas.of::<calls::Item<'_>>();
     let events = json!({"call": call, "gap": schemas.of::<CallGap>(), "end": schemas.of::<LogEnd>()});
+    // Some read it as the schema of the text, and some as that of each event.
     let stream = described(
-        json!({"type": "string"}),
+        json!({}),
         "Server-Sent Events, whose data are JSON: `call` with an `ActivityCall` and its number as `id`, `gap` with a `CallGap` \
          where the reader was too slow, and `end` with a `LogEnd`. Send the last `id` as `Last-Event-ID` to go on where you were. \
          A quiet stream has a comment every 15 seconds.",
