@@ -104,18 +104,8 @@ pub(crate) fn cases(route: &Route) -> Vec<Case> {
                 Asked::of("/v1/organization/plans/gone")
             })
         })],
-        ("PUT", "/v1/members/{id}/secrets/{name}") => vec![case("", |_| {
-            Box::pin(async {
-                Asked::of("/v1/members/me/secrets/TOKEN").with(json!({"value": number().to_string()}))
-            })
-        })],
-        ("DELETE", "/v1/members/{id}/secrets/{name}") => vec![case("", |inside| {
-            Box::pin(async {
-                let stored = inside.gateway.put_secret(inside.caller(), "me", "GONE", "x".to_owned()).await;
-                stored.expect("stored");
-                Asked::of("/v1/members/me/secrets/GONE")
-            })
-        })],
+        ("PUT", "/v1/members/{id}/secrets/{name}") => vec![case("", put_secret)],
+        ("DELETE", "/v1/members/{id}/secrets/{name}") => vec![case("", remove_secret)],
         ("POST", "/v1/mcps/{id}/restart") => vec![case("", restart)],
         ("POST", "/v1/mcps/{id}/stop") => vec![case("", |inside| stopped(inside, true))],
         ("POST", "/v1/mcps/{id}/start") => vec![case("", |inside| stopped(inside, false))],
@@ -156,6 +146,19 @@ pub(crate) fn cases(route: &Route) -> Vec<Case> {
             vec![plain(&path, (method != "GET").then(|| json!({})))]
         }
     }
+}
+
+fn put_secret(_: &Inside) -> Later<'_, Asked> {
+    let value = json!({"value": number().to_string()});
+    Box::pin(async { Asked::of("/v1/members/me/secrets/TOKEN").with(value) })
+}
+
+fn remove_secret(inside: &Inside) -> Later<'_, Asked> {
+    Box::pin(async {
+        let stored = inside.gateway.put_secret(inside.caller(), "me", "GONE", "x".to_owned()).await;
+        stored.expect("stored");
+        Asked::of("/v1/members/me/secrets/GONE")
+    })
 }
 
 /// The requests of MCP clients of both eras at an endpoint, to the server that runs: alone, in a group, or among all.
