@@ -224,6 +224,8 @@ impl Server {
                 Err(Refusal::new(-32000, "the session is closed"))
             }
             "initialize" if self.poisoned && self.flags.probe == Probe::ReplyDeaf => Ok(None),
+            // It has ended in any case before it answers, however soon it is asked.
+            "initialize" if self.poisoned && self.flags.probe == Probe::ReplyExit => crate::die(1),
             "initialize" => {
                 self.settled = true;
                 self.stats.introduced(raw);
@@ -244,6 +246,7 @@ impl Server {
                 Probe::Invalid => Err(Refusal::new(-32602, "Invalid request parameters")),
                 Probe::Silent => Ok(None),
                 Probe::ReplyExit => {
+                    self.poisoned = true;
                     self.timer.after(Duration::from_millis(50), |_| crate::die(1));
                     Err(method_not_found(method))
                 }
