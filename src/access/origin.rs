@@ -89,7 +89,7 @@ impl fmt::Display for RequestId {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// Dialect that it was made in.
-    pub front: DialectName,
+    pub dialect: DialectName,
     /// Its id.
     pub request: RequestId,
 }

@@ -39,7 +39,7 @@ pub struct Call {
     /// Kind of request.
     pub kind: Kind,
     /// Dialect that it was made in.
-    pub front: DialectName,
+    pub dialect: DialectName,
     /// `true` if it may have reached the server, and counts as used.
     pub reached: bool,
 }

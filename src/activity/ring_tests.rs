@@ -41,7 +41,7 @@ fn call(caller: &CallerTag, server: &Arc<ServerTag>, tool: &str, started_ms: u64
         took_us: 1500,
         outcome: if started_ms.is_multiple_of(10) { "timed_out" } else { "ok" },
         kind: Kind::Tool,
-        front: DialectName::Mcp,
+        dialect: DialectName::Mcp,
         reached: true,
     }
 }

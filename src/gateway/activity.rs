@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::follow::{Follow, FollowEnd, Followed};
 use super::standing::{present, refused};
 use super::stop::Stage;
-use super::{Error, Gateway, LogEnd, Principal};
+use super::{Error, Gateway, Principal};
 use crate::activity::{Activity, ActivityFilter, Batch, Direction, Kept};
 
 /// Number of steps of a long search after which others have their turn.
@@ -127,14 +128,6 @@ impl Gateway {
     }
 }
 
-/// Event of a follower.
-pub enum ActivityNews {
-    /// Further calls with their numbers, and the number of calls, matching or not, that had gone before they were read.
-    Calls(u64, Vec<(u64, super::ActivityCall)>),
-    /// End; no more follows.
-    End(LogEnd),
-}
-
 /// Follower of the calls, until the daemon stops or the caller's key ends.
 pub struct ActivityFollower {
     reader: ActivityReader,
@@ -142,41 +135,20 @@ pub struct ActivityFollower {
 }
 
 impl ActivityFollower {
-    /// Returns a check, to be made at any time, that gives the reason that calls may not be handed over any more.
-    pub fn guard(&self) -> impl Fn() -> Option<LogEnd> + Send + 'static {
-        let caller = self.reader.caller.clone();
-        move || present(&caller).err().map(LogEnd::Refused)
-    }
-
-    /// Waits until the caller may not read any more.
-    pub async fn refused(&self) -> Error {
-        refused(&self.reader.caller, |_| Ok(())).await
-    }
-
-    /// Waits for the next calls or the end.
-    pub async fn next(&mut self) -> ActivityNews {
-        let caller = self.reader.caller.clone();
-        tokio::select! {
-            biased;
-            error = refused(&caller, |_| Ok(())) => ActivityNews::End(LogEnd::Refused(error)),
-            news = self.news() => news,
-        }
-    }
-
-    async fn news(&mut self) -> ActivityNews {
+    async fn news(&mut self) -> Followed<(u64, super::ActivityCall)> {
         let activity = self.reader.activity.clone();
         loop {
             if *self.stopping.borrow_and_update() > Stage::Serving {
-                return ActivityNews::End(LogEnd::Stopping);
+                return Followed::End(FollowEnd::Stopping);
             }
             // Made before the look, so that no call is missed between the two.
             let changed = activity.changed();
             let batch = match self.reader.step(BATCH) {
                 Ok(batch) => batch,
-                Err(error) => return ActivityNews::End(LogEnd::Refused(error)),
+                Err(error) => return Followed::End(FollowEnd::Refused(error)),
             };
             if batch.lost > 0 || !batch.calls.is_empty() {
-                return ActivityNews::Calls(batch.lost, batch.calls);
+                return Followed::Items(batch.lost, batch.calls);
             }
             if !batch.is_over {
                 tokio::task::yield_now().await;
@@ -186,9 +158,31 @@ impl ActivityFollower {
                 () = changed => tokio::time::sleep(PACE).await,
                 // The sender lives as long as the gateway.
                 stopping = self.stopping.changed() => if stopping.is_err() {
-                    return ActivityNews::End(LogEnd::Stopping);
+                    return Followed::End(FollowEnd::Stopping);
                 },
             }
+        }
+    }
+}
+
+impl Follow for ActivityFollower {
+    type Item = (u64, super::ActivityCall);
+
+    fn guard(&self) -> impl Fn() -> Option<FollowEnd> + Send + 'static {
+        let caller = self.reader.caller.clone();
+        move || present(&caller).err().map(FollowEnd::Refused)
+    }
+
+    async fn refused(&self) -> Error {
+        refused(&self.reader.caller, |_| Ok(())).await
+    }
+
+    async fn next(&mut self) -> Followed<(u64, super::ActivityCall)> {
+        let caller = self.reader.caller.clone();
+        tokio::select! {
+            biased;
+            error = refused(&caller, |_| Ok(())) => Followed::End(FollowEnd::Refused(error)),
+            news = self.news() => news,
         }
     }
 }

@@ -24,10 +24,10 @@ use self::steps::{Counts, NAMES, Step, step};
 use crate::access::{KeyChange, KeyStatus, NewKey, NewKeySpec, Permissions, PlanRecord, Principal, Role};
 use crate::clock::simulated::set_wall as set_clock;
 use crate::gateway::dispatch::{CallTerms, dispatch};
-use crate::gateway::follow::Reader;
+use crate::gateway::log_follower::Reader;
 use crate::gateway::standing::Asker;
 use crate::gateway::stop::Stage;
-use crate::gateway::{LogFollower, LogNews, MemberChange, MemberRequest, while_accepted};
+use crate::gateway::{Follow, Followed, LogFollower, MemberChange, MemberRequest, while_accepted};
 use crate::long_or;
 use crate::registry::tests::{FailingStore, operator};
 use crate::upstream::{Call, Limits, Outcome};
@@ -314,7 +314,7 @@ impl History {
         let (stop, stopping) = watch::channel(Stage::Serving);
         self.life.tasks.spawn(async move {
             let mut follower = LogFollower::new(reader, handle, 0, None, stopping);
-            while let LogNews::Lines(..) = follower.next().await {
+            while let Followed::Items(..) = follower.next().await {
                 let _ = effects.send((text, LINES));
             }
             drop(stop);

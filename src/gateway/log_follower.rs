@@ -1,9 +1,10 @@
-//! The follower of a server's log. A slow reader learns the number of lines it missed; nothing is kept for it.
+//! The follower of a server's log.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::follow::{Follow, FollowEnd, Followed};
 use super::standing::{present, refused};
 use super::stop::Stage;
 use super::{Error, Principal, ServerEntry, check_permitted};
@@ -28,29 +29,9 @@ impl Reader {
     }
 
     /// Returns the reason that the reader may not read the log any more; `None` while it may.
-    fn refused(&self) -> Option<LogEnd> {
-        present(&self.caller).and_then(|caller| self.may(&caller)).err().map(LogEnd::Refused)
+    fn refused(&self) -> Option<FollowEnd> {
+        present(&self.caller).and_then(|caller| self.may(&caller)).err().map(FollowEnd::Refused)
     }
-}
-
-/// Reason that a log ends.
-#[derive(Debug, Clone)]
-pub enum LogEnd {
-    /// The server was removed.
-    Removed,
-    /// The daemon is stopping.
-    Stopping,
-    /// The reader may not read the log any more.
-    Refused(Error),
-}
-
-/// Event of a log.
-#[derive(Debug)]
-pub enum LogNews {
-    /// Further lines, and the number of lines missed before them.
-    Lines(u64, Vec<Arc<LogLine>>),
-    /// End of the log; no more lines follow.
-    End(LogEnd),
 }
 
 /// Follower of a server's log until the server is removed, the daemon stops, or the reader loses the right.
@@ -82,41 +63,20 @@ impl LogFollower {
         LogFollower { reader, after, newest, status: handle.watch(), stopping, handle }
     }
 
-    /// Returns a check, to be made at any time, that gives the reason that lines may not be handed over any more.
-    pub fn guard(&self) -> impl Fn() -> Option<LogEnd> + Send + 'static {
-        let reader = self.reader.clone();
-        move || reader.refused()
-    }
-
-    /// Waits until the reader may not read the log any more.
-    pub async fn refused(&self) -> Error {
-        refused(&self.reader.caller, |caller| self.reader.may(caller)).await
-    }
-
-    /// Waits for the next lines or the end of the log.
-    pub async fn next(&mut self) -> LogNews {
-        let reader = self.reader.clone();
-        tokio::select! {
-            biased;
-            error = refused(&reader.caller, |caller| reader.may(caller)) => LogNews::End(LogEnd::Refused(error)),
-            news = self.news() => news,
-        }
-    }
-
-    async fn news(&mut self) -> LogNews {
+    async fn news(&mut self) -> Followed<Arc<LogLine>> {
         loop {
             self.newest.borrow_and_update();
             let (lost, lines) = self.handle.log().after(self.after, BATCH);
             if let Some(last) = lines.last() {
                 self.after = last.number;
-                return LogNews::Lines(lost, lines);
+                return Followed::Items(lost, lines);
             }
             self.status.borrow_and_update();
             if *self.stopping.borrow_and_update() > Stage::Serving {
-                return LogNews::End(LogEnd::Stopping);
+                return Followed::End(FollowEnd::Stopping);
             }
             if self.handle.leaving().is_some() {
-                return LogNews::End(LogEnd::Removed);
+                return Followed::End(FollowEnd::Removed);
             }
             // Senders live as long as the handle and the gateway do.
             let changed = tokio::select! {
@@ -125,8 +85,30 @@ impl LogFollower {
                 changed = self.stopping.changed() => changed,
             };
             if changed.is_err() {
-                return LogNews::End(LogEnd::Stopping);
+                return Followed::End(FollowEnd::Stopping);
             }
+        }
+    }
+}
+
+impl Follow for LogFollower {
+    type Item = Arc<LogLine>;
+
+    fn guard(&self) -> impl Fn() -> Option<FollowEnd> + Send + 'static {
+        let reader = self.reader.clone();
+        move || reader.refused()
+    }
+
+    async fn refused(&self) -> Error {
+        refused(&self.reader.caller, |caller| self.reader.may(caller)).await
+    }
+
+    async fn next(&mut self) -> Followed<Arc<LogLine>> {
+        let reader = self.reader.clone();
+        tokio::select! {
+            biased;
+            error = refused(&reader.caller, |caller| reader.may(caller)) => Followed::End(FollowEnd::Refused(error)),
+            news = self.news() => news,
         }
     }
 }

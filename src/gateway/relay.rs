@@ -12,7 +12,7 @@ use super::forward::{Answered, Invocation, Operation, Payload};
 use super::isolation::concerns;
 use super::standing::{check_invokes, present, refused};
 use super::stop::Stage;
-use super::{Error, Gateway, LogEnd, Principal, check_permitted};
+use super::{Error, FollowEnd, Gateway, Principal, check_permitted};
 use crate::jsonrpc::RpcError;
 use crate::mcp::translate::{Envelope, HeaderParam, Reply, may_be_error};
 use crate::registry::{ServerEntry, ServerList};
@@ -281,7 +281,7 @@ pub enum News {
     /// So much was announced that some of it was lost: whatever it was may have changed.
     Lost,
     /// No more follows.
-    End(LogEnd),
+    End(FollowEnd),
 }
 
 impl Announcements {
@@ -296,22 +296,22 @@ impl Announcements {
                 };
                 tokio::select! {
                     biased;
-                    () = gateway.stopping() => News::End(LogEnd::Stopping),
-                    () = removed => News::End(LogEnd::Removed),
+                    () = gateway.stopping() => News::End(FollowEnd::Stopping),
+                    () = removed => News::End(FollowEnd::Removed),
                     error = refused(caller, |caller| check_permitted(caller, entry)) => {
-                        News::End(LogEnd::Refused(error))
+                        News::End(FollowEnd::Refused(error))
                     }
                     notice = concerning(caller, notices) => match notice {
                         Ok(notice) => News::Notice(entry.id.clone(), notice),
                         Err(broadcast::error::RecvError::Lagged(_)) => News::Lost,
-                        Err(broadcast::error::RecvError::Closed) => News::End(LogEnd::Removed),
+                        Err(broadcast::error::RecvError::Closed) => News::End(FollowEnd::Removed),
                     },
                 }
             }
             Source::All { notices, groups } => tokio::select! {
                 biased;
-                () = gateway.stopping() => News::End(LogEnd::Stopping),
-                error = refused(caller, |_| Ok(())) => News::End(LogEnd::Refused(error)),
+                () = gateway.stopping() => News::End(FollowEnd::Stopping),
+                error = refused(caller, |_| Ok(())) => News::End(FollowEnd::Refused(error)),
                 Ok(()) = groups.changed() => News::Lost,
                 news = permitted(caller, notices) => news,
             },
@@ -343,7 +343,7 @@ async fn permitted(caller: &Principal, notices: &mut broadcast::Receiver<(Arc<st
                 }
             }
             Err(broadcast::error::RecvError::Lagged(_)) => return News::Lost,
-            Err(broadcast::error::RecvError::Closed) => return News::End(LogEnd::Stopping),
+            Err(broadcast::error::RecvError::Closed) => return News::End(FollowEnd::Stopping),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dispatch::{self, await_child, await_update, unreachable};
-use super::follow::{LogFollower, Reader};
 use super::isolation::has_pools;
+use super::log_follower::{LogFollower, Reader};
 use super::standing::{self, require, while_accepted};
 use super::view::ServerView;
 use super::{Error, Gateway, check_permitted, check_runs, not_found, scraping};

@@ -196,7 +196,7 @@ pub(crate) fn note(
             took_us: u32::try_from(took.as_micros()).unwrap_or(u32::MAX),
             outcome,
             kind,
-            front: origin.front,
+            dialect: origin.dialect,
             reached,
         }
     });

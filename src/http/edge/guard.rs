@@ -143,7 +143,7 @@ impl Guard {
             None => given_request_id(&head.headers),
         };
         let (id, request_id) = given.clone().unwrap_or_else(new_request_id);
-        let origin = Origin { front: dialect.surface().into(), request: id };
+        let origin = Origin { dialect: dialect.surface().into(), request: id };
         let mut about = RequestMeta {
             dialect,
             debug: self.debug,

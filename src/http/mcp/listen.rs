@@ -16,7 +16,7 @@ use super::outgoing::{self, Message, WAITING};
 use super::routing::address_here;
 use super::state::StreamPermit;
 use super::target::{Aggregates, Target};
-use crate::gateway::{Announcements, Gateway, Interest, LogEnd, News, are_known};
+use crate::gateway::{Announcements, FollowEnd, Gateway, Interest, News, are_known};
 use crate::mcp::method;
 
 /// Longest time that a client waits for a server to introduce itself.
@@ -146,7 +146,7 @@ impl Listener {
                 news = self.announcements.next() => news,
             };
             let now = self.aggregates.again(&self.gateway, &self.target);
-            let news = if now.is_none() { News::End(LogEnd::Removed) } else { news };
+            let news = if now.is_none() { News::End(FollowEnd::Removed) } else { news };
             self.target = now.unwrap_or(self.target);
             let (texts, is_over) = match news {
                 News::Notice(server, _) if !self.target.has(&server) => continue,

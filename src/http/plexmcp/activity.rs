@@ -5,20 +5,20 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use axum::response::sse::Event;
 use serde::Serialize;
 
-use super::activity_streams::{Export, Form, follow};
+use super::activity_export::{Export, Form};
 use super::calls::{Item, item};
 use super::errors::ApiError;
-use super::fields::{Fields, last, success};
-use super::follow::last_event_id;
+use super::fields::{Fields, ends, last, success};
+use super::follow::{self, Telling, last_event_id};
 use super::{Caller, QueryPairs, Shared, json};
-use crate::gateway::{ActivityFilter, ActivityPage, FAILED};
+use crate::gateway::{ActivityCall, ActivityFilter, ActivityPage, FAILED};
 #[cfg(test)]
 use crate::http::core::openapi::Time;
-use crate::http::core::timestamp::{format_milli, parse_moment};
+use crate::http::core::timestamp::format_milli;
 use crate::nearest::closest;
-use crate::unix_time;
 
 /// Query parameters of the route.
 pub(super) const PARAMETERS: [&str; 10] =
@@ -27,6 +27,9 @@ pub(super) const PARAMETERS: [&str; 10] =
 const LIMIT: (usize, usize) = (100, 1000);
 /// Number of calls that a stream begins with, by default.
 const TAIL: usize = 10;
+
+/// How the stream tells of calls.
+const TELLING: Telling<(u64, ActivityCall)> = Telling { waiting: 2, unit: "calls", event };
 
 /// Outcomes that a call can have beside errors.
 const ENDS: [&str; 3] = ["ok", "tool_error", "cancelled"];
@@ -88,7 +91,7 @@ pub(super) async fn list(
         let tail = limit.unwrap_or(TAIL);
         let follower = shared.gateway.follow_activity(&caller, filter, after, tail).await?;
         let permit = shared.streams.open(caller.key_id().clone())?;
-        return Ok(follow(follower, permit));
+        return Ok(follow::answer(follower, permit, TELLING));
     }
     let Some(form) = form else {
         let page = shared.gateway.activity(&caller, filter, cursor, limit.unwrap_or(LIMIT.0)).await?;
@@ -103,15 +106,17 @@ pub(super) async fn list(
     Ok(response)
 }
 
+fn event((number, call): &(u64, ActivityCall)) -> Event {
+    let data = serde_json::to_string(&item(*number, call)).unwrap_or_default();
+    Event::default().id(number.to_string()).event("call").data(data)
+}
+
 fn read(query: &[(String, String)]) -> Result<ActivityQuery, ApiError> {
     let mut fields = Fields::default();
     let given = |name: &str| last(query, name);
     let text = |name: &str| given(name).map(str::to_owned);
     let outcome = given("outcome").map(str::to_owned).filter(|outcome| known_outcome(outcome, &mut fields));
-    let (since, until) = (moment(query, "since", &mut fields), moment(query, "until", &mut fields));
-    if since.zip(until).is_some_and(|(since, until)| since > until) {
-        fields.problem("until", "must not be before since");
-    }
+    let (since, until) = ends(query, &mut fields);
     let filter = ActivityFilter {
         member: None,
         key: text("key"),
@@ -164,16 +169,6 @@ fn known_outcome(outcome: &str, fields: &mut Fields) -> bool {
         format!("must be ok, failed (all but ok), tool_error, cancelled, or a word of docs/errors.md{near}"),
     );
     false
-}
-
-/// Reads a moment, in seconds since 1970.
-pub(super) fn moment(query: &[(String, String)], name: &str, fields: &mut Fields) -> Option<u64> {
-    let given = last(query, name)?;
-    let at = parse_moment(given, name == "until");
-    if at.is_none() {
-        fields.problem(name, "must be a date or a time as RFC 3339 writes it");
-    }
-    at.map(unix_time::seconds)
 }
 
 /// A page of calls.

@@ -12,9 +12,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::activity::moment;
 use super::errors::ApiError;
-use super::fields::{Fields, Page, last, success};
+use super::fields::{Fields, Page, ends, last, success};
 use super::{Administrator, QueryPairs, RequestContext, Shared, json};
 use crate::gateway::{AuditExport, AuditPieces, AuditQuery, Error, Outcome};
 use crate::http::core::streams::StreamPermit;
@@ -87,10 +86,7 @@ fn read(query: &[(String, String)], fields: &mut Fields) -> AuditQuery {
     if outcome.as_ref().is_some_and(|outcome| !known.contains(&outcome.as_str())) {
         fields.problem("outcome", "must be done, refused, failed or unknown");
     }
-    let (since, until) = (moment(query, "since", fields), moment(query, "until", fields));
-    if since.zip(until).is_some_and(|(since, until)| since > until) {
-        fields.problem("until", "must not be before since");
-    }
+    let (since, until) = ends(query, fields);
     let (since, until) = (since.map(format_second), until.map(format_second));
     let (action, member_id, key_id) = (given("action"), given("member_id"), given("key_id"));
     AuditQuery { action, outcome, member_id, key_id, since, until }

@@ -12,8 +12,7 @@ use super::fields::{Fields, MAX_NAME, Page, last, success};
 use super::mcp::{self, Health, Mcp, McpDetail};
 use super::supervision::{advice_of, supervision};
 use crate::gateway::{
-    BreakerState, LogLine, Permissions, PinState, ServerView, State, Tool, ToolCall, ToolPins, Usage,
-    on_the_wall,
+    LogLine, Permissions, PinState, ServerView, State, Tool, ToolCall, ToolPins, Usage, on_the_wall,
 };
 use crate::http::core::body::{object, string};
 use crate::http::core::timestamp::timestamp;
@@ -189,10 +188,7 @@ fn traffic_now(server: &ServerView) -> mcp::Traffic {
         in_flight: server.in_flight,
         queued: server.queued,
         breaker: server.breaker.name(),
-        breaker_until: match server.breaker {
-            BreakerState::Open { until } => Some(timestamp(on_the_wall(until))),
-            BreakerState::Closed | BreakerState::HalfOpen => None,
-        },
+        breaker_until: server.breaker.until().map(|until| timestamp(on_the_wall(until))),
     }
 }
 

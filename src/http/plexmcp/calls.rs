@@ -53,7 +53,7 @@ pub(super) fn item(number: u64, call: &ActivityCall) -> Item<'_> {
         number,
         started_at: format_milli(call.started_ms),
         duration_ms: f64::from(call.took_us) / 1000.0,
-        dialect: call.front.name(),
+        dialect: call.dialect.name(),
         kind: call.kind.name(),
         mcp_id: call.server.id.as_deref(),
         mcp_name: &call.server.name,

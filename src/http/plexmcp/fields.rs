@@ -10,8 +10,10 @@ use serde_json::{Map, Value};
 
 use super::errors::ApiError;
 use crate::http::core::body::is_object;
+use crate::http::core::timestamp::parse_moment;
 use crate::nearest::closest;
 use crate::text::json_string;
+use crate::unix_time;
 
 /// The longest id, name or tool name in a request, in characters.
 pub(super) const MAX_NAME: usize = 256;
@@ -158,6 +160,25 @@ impl Page {
 /// Returns the value of a query parameter; of a repeated one the last counts.
 pub(super) fn last<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
     query.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+}
+
+/// Reads a moment, in seconds since 1970.
+pub(super) fn moment(query: &[(String, String)], name: &str, fields: &mut Fields) -> Option<u64> {
+    let given = last(query, name)?;
+    let at = parse_moment(given, name == "until");
+    if at.is_none() {
+        fields.problem(name, "must be a date or a time as RFC 3339 writes it");
+    }
+    at.map(unix_time::seconds)
+}
+
+/// Reads `since` and `until`, each of which may be missing, in seconds since 1970.
+pub(super) fn ends(query: &[(String, String)], fields: &mut Fields) -> (Option<u64>, Option<u64>) {
+    let (since, until) = (moment(query, "since", fields), moment(query, "until", fields));
+    if since.zip(until).is_some_and(|(since, until)| since > until) {
+        fields.problem("until", "must not be before since");
+    }
+    (since, until)
 }
 
 #[derive(Serialize)]

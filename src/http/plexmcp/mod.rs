@@ -1,7 +1,7 @@
 //! `/v1`: the PlexMCP dialect (`docs/http-api.md`, P1 to P16). Every route needs a key.
 
 mod activity;
-mod activity_streams;
+mod activity_export;
 mod audit;
 mod bodies;
 mod calls;
@@ -13,9 +13,11 @@ mod invoke;
 mod keychange;
 mod keys;
 mod limits;
+mod logs;
 mod mcp;
 mod members;
 mod openapi;
+mod orders;
 mod organization;
 mod payloads;
 mod pins;
@@ -23,7 +25,6 @@ mod plans;
 mod secrets;
 mod strict;
 mod supervision;
-mod switches;
 mod usage;
 mod usage_groups;
 
@@ -36,13 +37,14 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, FromRequest, FromRequestParts, Path, Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
 
 use self::errors::ApiError;
+use self::orders::Order;
 use super::core::auth::{AuthError, identify, request_context};
 use super::core::context::RequestContext;
 use super::core::dialect::{Answering, Dialect, FastPath, is_under};
@@ -107,12 +109,12 @@ fn routes() -> Routes {
         .asking("GET", "/v1/mcps", Viewer, &["page", "per_page", "status", "health"], get(list))
         .on("GET", "/v1/mcps/{id}", Viewer, get(detail))
         .asking("GET", "/v1/doctor", Admin, &["server"], get(doctor::show))
-        .asking("GET", "/v1/mcps/{id}/logs", Admin, &["tail", "follow"], get(logs))
-        .acting("server.restart", "POST", "/v1/mcps/{id}/restart", Admin, &[], post(restart))
-        .acting("server.stop", "POST", "/v1/mcps/{id}/stop", Admin, &[], post(switches::stop))
-        .acting("server.start", "POST", "/v1/mcps/{id}/start", Admin, &[], post(switches::start))
-        .acting("server.disable", "POST", "/v1/mcps/{id}/disable", Admin, &[], post(switches::disable))
-        .acting("server.enable", "POST", "/v1/mcps/{id}/enable", Admin, &[], post(switches::enable))
+        .asking("GET", "/v1/mcps/{id}/logs", Admin, &["tail", "follow"], get(logs::show))
+        .acting("server.restart", "POST", "/v1/mcps/{id}/restart", Admin, &[], orders::taking(Order::Restart))
+        .acting("server.stop", "POST", "/v1/mcps/{id}/stop", Admin, &[], orders::taking(Order::Stop))
+        .acting("server.start", "POST", "/v1/mcps/{id}/start", Admin, &[], orders::taking(Order::Start))
+        .acting("server.disable", "POST", "/v1/mcps/{id}/disable", Admin, &[], orders::taking(Order::Disable))
+        .acting("server.enable", "POST", "/v1/mcps/{id}/enable", Admin, &[], orders::taking(Order::Enable))
         .on("GET", "/v1/mcps/{id}/pins", Admin, get(pins::show))
         .acting("tool.approve", "POST", "/v1/mcps/{id}/pins/approve", Admin, &[], post(pins::approve))
         .calling("POST", invoke::PATH, Member, post(invoke::routed))
@@ -285,38 +287,6 @@ async fn detail(Caller(caller): Caller, State(shared): State<Shared>, id: Id) ->
     let usage = shared.gateway.tree_usage(&caller, &id).await?;
     let server = shared.gateway.server(&caller, &id)?;
     Ok(json(bodies::detail(&server, &usage, caller.permissions())))
-}
-
-async fn logs(
-    Administrator(caller): Administrator,
-    Extension(context): Extension<Arc<RequestContext>>,
-    State(shared): State<Shared>,
-    id: Id,
-    QueryPairs(query): QueryPairs,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let id = mcp_id(id)?;
-    let query = bodies::read_logs(&query)?;
-    context.looks(if query.follow { "logs.follow" } else { "logs.read" }, &id);
-    if !query.follow {
-        return Ok(json(bodies::logs(&shared.gateway.logs(&caller, &id, query.tail)?)));
-    }
-    let follower = shared.gateway.follow_logs(&caller, &id, query.tail, follow::last_event_id(&headers))?;
-    let permit = shared.streams.open(caller.key_id().clone())?;
-    Ok(follow::answer(follower, permit))
-}
-
-async fn restart(
-    Administrator(caller): Administrator,
-    Extension(context): Extension<Arc<RequestContext>>,
-    State(shared): State<Shared>,
-    id: Id,
-    _: DiscardBody,
-) -> Result<Response, ApiError> {
-    let id = mcp_id(id)?;
-    context.audit_as("server.restart", &id);
-    shared.gateway.restart_server(&caller, &id)?;
-    Ok(json(bodies::accepted()))
 }
 
 async fn resources(

@@ -8,9 +8,8 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::activity::moment;
 use super::errors::ApiError;
-use super::fields::{Fields, Page, last, success};
+use super::fields::{Fields, Page, last, moment, success};
 use super::keys::key_id;
 use super::usage_groups::{Group, MAX_RANGE, PayloadBytes, groups, milliseconds, read_grouping};
 use super::{Caller, Id, QueryPairs, Shared, ToolCaller, json};

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,9 @@ use tokio::time::MissedTickBehavior;
 use super::door::{self, Refusal};
 use super::rows::{Told, now_text};
 use crate::clock;
-use crate::gateway::{Error, LogEnd, LogFollower, LogLine, LogNews, RegistryError, while_accepted};
+use crate::gateway::{
+    Error, Follow, FollowEnd, Followed, LogFollower, LogLine, RegistryError, while_accepted,
+};
 use crate::http::core::events;
 use crate::http::core::plain::error;
 use crate::http::core::query;
@@ -110,11 +113,11 @@ impl Feed {
                     Err(end) => return end,
                 },
                 news = next(&mut self.log) => match news {
-                    LogNews::End(end) => {
+                    Followed::End(end) => {
                         self.log = None;
                         Some(Event::default().event("log_end").data(json!({"reason": reason(&end)}).to_string()))
                     }
-                    LogNews::Lines(lost, lines) => {
+                    Followed::Items(lost, lines) => {
                         let lines: Vec<_> = lines.iter().map(|line| told_line(line)).collect();
                         Some(Event::default().event("log").data(json!({"lost": lost, "lines": lines}).to_string()))
                     }
@@ -154,18 +157,18 @@ impl Feed {
 }
 
 /// Waits for news of a log, for ever if there is none.
-async fn next(log: &mut Option<LogFollower>) -> LogNews {
+async fn next(log: &mut Option<LogFollower>) -> Followed<Arc<LogLine>> {
     match log {
         Some(log) => log.next().await,
         None => std::future::pending().await,
     }
 }
 
-fn reason(end: &LogEnd) -> &'static str {
+fn reason(end: &FollowEnd) -> &'static str {
     match end {
-        LogEnd::Removed => "removed",
-        LogEnd::Stopping => "shutting_down",
-        LogEnd::Refused(_) => "refused",
+        FollowEnd::Removed => "removed",
+        FollowEnd::Stopping => "shutting_down",
+        FollowEnd::Refused(_) => "refused",
     }
 }
 

@@ -1,22 +1,14 @@
-//! Activity that comes in pieces: the export, as lines of JSON or as comma-separated values, and the stream of events.
+//! The export of activity, as lines of JSON or as comma-separated values, piece by piece.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use axum::body::HttpBody;
-use axum::response::Response;
-use axum::response::sse::Event;
 use bytes::Bytes;
-use futures_core::Stream;
 use hyper::body::Frame;
-use tokio::sync::mpsc;
 
 use super::calls::{Item, item};
-use super::errors::ended;
-use crate::gateway::{ActivityCall, ActivityFollower, ActivityNews, ActivityReader, Error, LogEnd};
-use crate::http::core::events;
+use crate::gateway::{ActivityReader, Error};
 use crate::http::core::streams::StreamPermit;
 use crate::text::visible;
 
@@ -24,8 +16,6 @@ use crate::text::visible;
 const PIECE: usize = 256;
 /// Number of steps of a search that finds nothing, after which others have their turn.
 const STEPS: usize = 16;
-/// Number of batches that may wait for the connection of a stream.
-const WAITING: usize = 2;
 /// Head of an export as comma-separated values.
 const HEAD: &str = "number,started_at,duration_ms,dialect,kind,mcp_id,mcp_name,tool,outcome,reached,member_id,key_id,\
                     key_name,request_id\r\n";
@@ -177,88 +167,6 @@ impl HttpBody for Export {
             Err(error) => {
                 self.state = ExportState::Ended;
                 Poll::Ready(Some(Err(error)))
-            }
-        }
-    }
-}
-
-/// Returns the answer with the stream. It ends when the daemon stops, the client leaves or the client's key has ended.
-pub(super) fn follow(follower: ActivityFollower, permit: StreamPermit) -> Response {
-    let (sender, news) = mpsc::channel(WAITING);
-    let guard = Box::new(follower.guard());
-    tokio::spawn(feed(follower, permit, sender));
-    events::answer(CallEvents { news, guard, lost: 0, calls: VecDeque::new(), is_over: false })
-}
-
-async fn feed(mut follower: ActivityFollower, _permit: StreamPermit, events: mpsc::Sender<ActivityNews>) {
-    let mut is_over = false;
-    while !is_over {
-        let news = tokio::select! {
-            next = follower.next() => next,
-            () = events.closed() => return,
-        };
-        is_over = matches!(news, ActivityNews::End(_));
-        // A client that does not read keeps its place only as long as its key is good.
-        tokio::select! {
-            sent = events.send(news) => if sent.is_err() { return },
-            _ = follower.refused() => return,
-        }
-    }
-}
-
-fn last_event(end: &LogEnd) -> Event {
-    let reason = match end {
-        LogEnd::Removed => "removed",
-        LogEnd::Stopping => "shutting_down",
-        LogEnd::Refused(error) => ended(error.clone()),
-    };
-    Event::default().event("end").data(format!("{{\"reason\":\"{reason}\"}}"))
-}
-
-/// Events that a task feeds. Before each it is checked that its reader may still have it.
-struct CallEvents {
-    news: mpsc::Receiver<ActivityNews>,
-    guard: Box<dyn Fn() -> Option<LogEnd> + Send>,
-    /// Number of calls that had gone before these.
-    lost: u64,
-    calls: VecDeque<(u64, ActivityCall)>,
-    is_over: bool,
-}
-
-impl CallEvents {
-    fn next(&mut self) -> Option<Event> {
-        if self.lost > 0 {
-            let lost = std::mem::take(&mut self.lost);
-            return Some(Event::default().event("gap").data(format!("{{\"calls\":{lost}}}")));
-        }
-        let (number, call) = self.calls.pop_front()?;
-        let data = serde_json::to_string(&item(number, &call)).unwrap_or_default();
-        Some(Event::default().id(number.to_string()).event("call").data(data))
-    }
-}
-
-impl Stream for CallEvents {
-    type Item = Result<Event, Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.is_over {
-            return Poll::Ready(None);
-        }
-        if let Some(end) = (self.guard)() {
-            self.is_over = true;
-            return Poll::Ready(Some(Ok(last_event(&end))));
-        }
-        loop {
-            if let Some(event) = self.next() {
-                return Poll::Ready(Some(Ok(event)));
-            }
-            match ready!(self.news.poll_recv(context)) {
-                None => return Poll::Ready(None),
-                Some(ActivityNews::Calls(lost, calls)) => (self.lost, self.calls) = (lost, calls.into()),
-                Some(ActivityNews::End(end)) => {
-                    self.is_over = true;
-                    return Poll::Ready(Some(Ok(last_event(&end))));
-                }
             }
         }
     }
