@@ -423,25 +423,29 @@ mod tests {
         }
     }
 
+    /// A body of the pieces, the last one first, each after a pause.
+    struct Pieces(Vec<&'static [u8]>, bool);
+    impl HttpBody for Pieces {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            self.1 = !self.1;
+            if self.1 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(self.0.pop().map(|piece| Ok(hyper::body::Frame::data(Bytes::from_static(piece)))))
+        }
+    }
+
     #[tokio::test]
     async fn a_long_body_is_refused_whether_announced_or_not() {
         let long = "{\"a\":\"0123456789\"}";
         assert_eq!(read_text(Some("application/json"), long).await, Err(BodyError::TooLong { limit: 16 }));
-        struct Unannounced(Option<Bytes>);
-        impl HttpBody for Unannounced {
-            type Data = Bytes;
-            type Error = std::convert::Infallible;
-            fn poll_frame(
-                mut self: Pin<&mut Self>,
-                _: &mut Context<'_>,
-            ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
-                Poll::Ready(self.0.take().map(|piece| Ok(hyper::body::Frame::data(piece))))
-            }
-        }
-        let sent = request(
-            Some("application/json"),
-            Body::new(Unannounced(Some(Bytes::from_static(long.as_bytes())))),
-        );
+        let sent = request(Some("application/json"), Body::new(Pieces(vec![long.as_bytes()], false)));
         assert_eq!(read(sent, 16, Duration::from_secs(5)).await, Err(BodyError::TooLong { limit: 16 }));
     }
 
@@ -465,22 +469,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_in_pieces_with_pauses_is_put_together_up_to_the_limit() {
-        struct Pieces(Vec<&'static [u8]>, bool);
-        impl HttpBody for Pieces {
-            type Data = Bytes;
-            type Error = std::convert::Infallible;
-            fn poll_frame(
-                mut self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-            ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
-                self.1 = !self.1;
-                if self.1 {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Poll::Ready(self.0.pop().map(|piece| Ok(hyper::body::Frame::data(Bytes::from_static(piece)))))
-            }
-        }
         let read = |pieces: &[&'static [u8]]| {
             let pieces = Pieces(pieces.iter().rev().copied().collect(), false);
             Collecting::new(pieces, 6, Duration::from_secs(5))

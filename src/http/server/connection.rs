@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::HttpService;
 use super::call::Call;
-use super::driven::{Driven, Ended, STILL_AT_IT};
+use super::driven::{Driven, Ended, ask};
 use super::framing::Framing;
 use super::plain::Plain;
 use super::state::ConnectionState;
@@ -57,21 +57,6 @@ impl<S> ObservedIo<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> ObservedIo<S> {
-    /// Asks a client that has closed its sending half whether it is still there. No answer has been sent yet, so
-    /// nothing is buffered before this one; a short write counts as an error.
-    fn ask(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match Pin::new(&mut self.stream).poll_write(cx, STILL_AT_IT) {
-            Poll::Ready(Ok(count)) if count == STILL_AT_IT.len() => {
-                let _ = Pin::new(&mut self.stream).poll_flush(cx)?;
-                Ok(())
-            }
-            Poll::Ready(Err(error)) => Err(error),
-            _ => Err(io::ErrorKind::BrokenPipe.into()),
-        }
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ObservedIo<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -85,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ObservedIo<S> {
             // hyper would take the end for a departure and drop the request. `run` ends the connection once the
             // answer is out.
             if this.watch.takes_ask() {
-                this.ask(cx)?;
+                ask(&mut this.stream, cx)?;
             }
             return Poll::Pending;
         }

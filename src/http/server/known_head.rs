@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::parse::{PlainHead, length_of};
 use crate::http::core::head::RequestHead;
 
@@ -13,18 +15,20 @@ const MAX_DIGITS: usize = 8;
 
 /// A head as it came, and as it was read.
 pub(super) struct KnownHead {
-    raw: Box<[u8]>,
+    raw: Bytes,
     /// Where the digits of the body's length are, from and to; `None` without a body.
     digits: Option<(usize, usize)>,
     head: Arc<RequestHead>,
 }
 
 impl KnownHead {
-    /// Returns the head that was read of these bytes, and what it is known by; `None` for a long one, which is not kept.
-    pub(super) fn new(raw: &[u8], read: PlainHead) -> (Arc<RequestHead>, Option<KnownHead>) {
+    /// Returns the head that was read, and what it is known by; `None` for a long one, which is not kept.
+    pub(super) fn new(read: PlainHead) -> (Arc<RequestHead>, Option<KnownHead>) {
         let head = Arc::new(read.head);
-        let known = KnownHead { raw: raw.into(), digits: read.digits, head: Arc::clone(&head) };
-        (head, Some(known).filter(|known| known.raw.len() <= MAX_KEPT))
+        let is_short = read.raw.len() <= MAX_KEPT;
+        let known =
+            is_short.then(|| KnownHead { raw: read.raw, digits: read.digits, head: Arc::clone(&head) });
+        (head, known)
     }
 
     /// Returns the head with its length and that of the body, in bytes, if it is at the beginning of `bytes` again.
@@ -51,7 +55,7 @@ mod tests {
     const CALL: &str = "POST /a HTTP/1.1\r\nHost: b\r\nContent-Length: 12 \r\nX-C: d\r\n\r\n";
 
     fn known(text: &str) -> KnownHead {
-        KnownHead::new(text.as_bytes(), plain_head(text.as_bytes()).expect("plain")).1.expect("short")
+        KnownHead::new(plain_head(text.as_bytes()).expect("plain")).1.expect("short")
     }
 
     #[test]
@@ -77,7 +81,7 @@ mod tests {
         )));
         let long = CALL.replace("X-C: d", &format!("X-C: {}", "d".repeat(MAX_KEPT)));
         let read = plain_head(long.as_bytes()).expect("plain");
-        assert!(KnownHead::new(long.as_bytes(), read).1.is_none());
+        assert!(KnownHead::new(read).1.is_none());
     }
 
     proptest! {
@@ -88,7 +92,7 @@ mod tests {
             bytes.truncate(cut);
             if let Some((head, length, body)) = known(CALL).is_at(&bytes) {
                 let read = plain_head(&bytes).expect("plain");
-                prop_assert_eq!((read.length, read.body, read.closes), (length, body, false));
+                prop_assert_eq!((read.raw.len(), read.body, read.closes), (length, body, false));
                 prop_assert_eq!(&read.head.headers, &head.headers);
                 prop_assert_eq!(&read.head.uri, &head.uri);
             }

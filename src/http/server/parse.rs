@@ -16,10 +16,10 @@ const END: &[u8] = b"\r\n\r\n";
 /// A plain head and where it was found.
 #[derive(Debug)]
 pub(super) struct PlainHead {
+    /// The head as it came. The parts of `head` are slices of it.
+    pub(super) raw: Bytes,
     /// The head, without the field of its length.
     pub(super) head: RequestHead,
-    /// Length of the head in bytes.
-    pub(super) length: usize,
     /// Where the digits of the body's length are, from and to, in bytes from the beginning; `None` without a body.
     pub(super) digits: Option<(usize, usize)>,
     /// Length of the body in bytes.
@@ -78,7 +78,7 @@ pub(super) fn plain_head(bytes: &[u8]) -> Option<PlainHead> {
         headers.append(name, HeaderValue::from_maybe_shared(slice_of(field.value)).ok()?);
     }
     let head = RequestHead::new(method, uri, Version::HTTP_11, headers);
-    Some(PlainHead { head, length, digits, body, closes })
+    Some(PlainHead { raw, head, digits, body, closes })
 }
 
 /// Reads the length of a body: digits and nothing else (RFC 9110, section 8.6).
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_plain_head_is_read_as_it_is() {
         let read = plain_head(format!("{CALL}{{}}more").as_bytes()).expect("plain");
-        assert_eq!((read.length, read.body, read.closes), (CALL.len(), 12, false));
+        assert_eq!((read.raw.len(), read.body, read.closes), (CALL.len(), 12, false));
         let (from, to) = read.digits.expect("a length");
         assert_eq!(&CALL[from..to], "12");
         let head = read.head;
@@ -182,12 +182,12 @@ mod tests {
             text.push_str("abcdefghij");
             if let Some(read) = plain_head(text.as_bytes()) {
                 let mut framing = Framing::new();
-                framing.feed(&text.as_bytes()[..read.length]);
+                framing.feed(&text.as_bytes()[..read.raw.len()]);
                 prop_assert_eq!(framing.bad_head(), None);
                 prop_assert!(!framing.mid_head(), "{text:?}");
                 prop_assert_eq!(framing.mid_body(), read.body > 0);
-                if read.body > 0 && read.length + read.body <= text.len() {
-                    framing.feed(&text.as_bytes()[read.length..read.length + read.body]);
+                if read.body > 0 && read.raw.len() + read.body <= text.len() {
+                    framing.feed(&text.as_bytes()[read.raw.len()..read.raw.len() + read.body]);
                     prop_assert!(framing.between_requests());
                 }
             }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::HttpService;
 use super::call::{BUFFERED, Call, MAX_HEAD};
-use super::driven::{Driven, Ended, STILL_AT_IT};
+use super::driven::{Driven, Ended, ask};
 use super::known_head::KnownHead;
 use super::parse::{PlainHead, plain_head};
 use super::peer::PeerInfo;
@@ -162,13 +162,13 @@ where
         let (head, length, body) = match self.known.as_ref().and_then(|known| known.is_at(&self.read)) {
             Some((head, length, body)) if body <= BUFFERED => (head, length, body),
             _ => {
-                let is_usual = |plain: &PlainHead| plain.body <= BUFFERED && plain.length <= MAX_HEAD;
+                let is_usual = |plain: &PlainHead| plain.body <= BUFFERED && plain.raw.len() <= MAX_HEAD;
                 let Some(plain) = plain_head(&self.read).filter(is_usual) else {
                     return Look::Odd;
                 };
                 self.closes |= plain.closes;
-                let (length, body) = (plain.length, plain.body);
-                let (head, known) = KnownHead::new(&self.read[..length], plain);
+                let (length, body) = (plain.raw.len(), plain.body);
+                let (head, known) = KnownHead::new(plain);
                 self.known = known;
                 (head, length, body)
             }
@@ -181,7 +181,7 @@ where
     fn hand_over(&mut self, head: Arc<RequestHead>, length: usize) {
         let body = if self.read.len() >= length {
             let body = RequestBody::Whole(self.read.split_to(length).freeze());
-            self.watch().reads(if self.read.is_empty() { Reading::Nothing } else { Reading::Head });
+            self.reads_on();
             body
         } else {
             let arrival = Arrival::of(length);
@@ -221,10 +221,19 @@ where
         }
         // Between the parts of an answer there is no place for a question.
         let is_unanswered = matches!(self.turn, Turn::Handling(_));
-        if self.watch().ended() && is_unanswered && self.watch().takes_ask() {
-            return self.ask(cx).map(|asked| asked.map_err(|_| Ended::Over));
+        if self.watch().ended()
+            && is_unanswered
+            && self.watch().takes_ask()
+            && ask(&mut self.stream, cx).is_err()
+        {
+            return Poll::Ready(Err(Ended::Over));
         }
         Poll::Pending
+    }
+
+    /// Notes what is left of what was read, behind a request that is there as a whole.
+    fn reads_on(&self) {
+        self.watch().reads(if self.read.is_empty() { Reading::Nothing } else { Reading::Head });
     }
 
     /// Takes the body of the request being served, if it has arrived just now.
@@ -234,25 +243,13 @@ where
             Some((arrival, length)) => {
                 arrival.arrived(self.read.split_to(*length).freeze());
                 self.arriving = None;
-                self.watch().reads(if self.read.is_empty() { Reading::Nothing } else { Reading::Head });
+                self.reads_on();
                 true
             }
             None => {
                 self.watch().reads(Reading::Head);
                 false
             }
-        }
-    }
-
-    /// Asks a client that has ended its half whether it is still there. Nothing of an answer was written yet.
-    fn ask(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_write(cx, STILL_AT_IT) {
-            Poll::Ready(Ok(count)) if count == STILL_AT_IT.len() => {
-                let _ = Pin::new(&mut self.stream).poll_flush(cx)?;
-                Poll::Pending
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            _ => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Heads of answers to plain requests (RFC 9112, sections 4 to 6). No IO.
 
+use std::fmt::Write;
+
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::BytesMut;
@@ -75,14 +77,8 @@ pub(super) const CHUNK_END: &[u8] = b"\r\n";
 
 /// Appends what comes before a chunk: its size.
 pub(super) fn push_chunk_size(out: &mut BytesMut, size: usize) {
-    let mut digits = [0; 2 * size_of::<usize>()];
-    let (mut from, mut left) = (digits.len(), size);
-    while left > 0 || from == digits.len() {
-        from -= 1;
-        digits[from] = b"0123456789abcdef"[left & 15];
-        left >>= 4;
-    }
-    push_all(out, &[&digits[from..], b"\r\n"]);
+    // There is always room in memory.
+    let _ = write!(out, "{size:x}\r\n");
 }
 
 /// Appends the end of a body in chunks.

@@ -1,9 +1,14 @@
 //! Tests of the listener over real sockets, before routes of the tests' own.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::routing::{get, post};
+use hyper::body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -29,21 +34,30 @@ struct Server {
     dropped: Arc<Notify>,
 }
 
-/// A body of one piece that arrives when its future resolves.
-struct Late(Option<std::pin::Pin<Box<dyn Future<Output = axum::body::Bytes> + Send>>>);
+/// A body of what comes through a channel.
+struct Pieces(mpsc::Receiver<Bytes>);
 
-impl axum::body::HttpBody for Late {
-    type Data = axum::body::Bytes;
+impl Pieces {
+    /// Makes a body of the pieces that a task sends.
+    fn of<F>(send: impl FnOnce(mpsc::Sender<Bytes>) -> F) -> Body
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (sender, pieces) = mpsc::channel(4);
+        tokio::spawn(send(sender));
+        Body::new(Pieces(pieces))
+    }
+}
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Infallible>>> {
-        let Some(late) = &mut self.0 else { return std::task::Poll::Ready(None) };
-        let bytes = std::task::ready!(late.as_mut().poll(cx));
-        self.0 = None;
-        std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes))))
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
 }
 
@@ -79,15 +93,25 @@ async fn start(bounds: ConnectionLimits) -> Server {
         let (entered, release) = (entered.clone(), release.clone());
         async move || {
             entered.notify_one();
-            let late = async move {
+            Pieces::of(async move |sender| {
                 release.notified().await;
-                axum::body::Bytes::from_static(b"late")
-            };
-            axum::body::Body::new(Late(Some(Box::pin(late))))
+                sender.send("late".into()).await.expect("read");
+            })
         }
+    };
+    let pieces = async || {
+        Pieces::of(async |sender| {
+            for piece in ["small".to_owned(), "x".repeat(10_000)] {
+                sender.send(piece.into()).await.expect("read");
+            }
+            // Never ends: what was sent has to be whole without what follows.
+            std::future::pending::<()>().await;
+            drop(sender);
+        })
     };
     let router = Router::new()
         .route("/stream", get(stream))
+        .route("/pieces", get(pieces))
         .route("/ok", get(async || "ok"))
         .route("/echo", post(async |body: String| body))
         .route("/refuse", post(async || axum::http::StatusCode::PAYLOAD_TOO_LARGE))
@@ -243,27 +267,8 @@ async fn a_request_of_any_length_is_answered_whose_client_has_ended_its_half() {
 
 #[tokio::test]
 async fn each_piece_of_a_stream_comes_with_its_end() {
-    let router = Router::new().route(
-        "/pieces",
-        get(async || {
-            let (sender, pieces) = tokio::sync::mpsc::channel::<axum::body::Bytes>(4);
-            tokio::spawn(async move {
-                for piece in ["small".to_owned(), "x".repeat(10_000)] {
-                    sender.send(piece.into()).await.expect("read");
-                }
-                // Never ends: what was sent has to be whole without what follows.
-                std::future::pending::<()>().await;
-                drop(sender);
-            });
-            axum::body::Body::new(Pieces(pieces))
-        }),
-    );
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    let (_stop, stopped) = watch::channel(false);
-    let guard = Guard::new(Policy::new(true, &[], &[]), false, DIALECTS, router, AuditHandle::to_nobody());
-    let task = tokio::spawn(serve(listener, None, guard, bounds(), stopped, |_| ()));
-    let mut stream = TcpStream::connect(address).await.expect("accepted");
+    let server = start(bounds()).await;
+    let mut stream = server.connect().await;
     stream.write_all(OK.replace("/ok", "/pieces").as_bytes()).await.expect("sent");
     let expected = format!("\r\n\r\n5\r\nsmall\r\n2710\r\n{}\r\n", "x".repeat(10_000));
     let mut all = Vec::new();
@@ -276,22 +281,6 @@ async fn each_piece_of_a_stream_comes_with_its_end() {
         }
     };
     timeout(TEST_TIMEOUT, read).await.expect("the end of a piece does not wait for the next one");
-    task.abort();
-}
-
-/// A body of what comes through a channel.
-struct Pieces(tokio::sync::mpsc::Receiver<axum::body::Bytes>);
-
-impl axum::body::HttpBody for Pieces {
-    type Data = axum::body::Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Infallible>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(hyper::body::Frame::data(piece))))
-    }
 }
 
 #[tokio::test]
