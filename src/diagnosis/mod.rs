@@ -75,6 +75,21 @@ pub struct ExitFacts<'a> {
     pub memory_limited: bool,
 }
 
+impl<'a> ExitFacts<'a> {
+    /// Returns what is known of a server that never ran, and so never wrote anything.
+    pub fn before_start(ended: Ended<'a>, command: &'a str) -> ExitFacts<'a> {
+        ExitFacts {
+            ended,
+            opened: false,
+            command,
+            line: None,
+            stderr: &[],
+            stdout: &[],
+            memory_limited: false,
+        }
+    }
+}
+
 /// Returns the fault that the facts show; `None` if they match none that is known.
 pub fn diagnose(facts: &ExitFacts<'_>) -> Option<Diagnosis> {
     if let Ended::NotSpawned { errno, what, searched, near } = facts.ended {

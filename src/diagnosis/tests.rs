@@ -235,16 +235,10 @@ fn what_a_server_calls_itself_does_not_become_part_of_a_command() {
 #[test]
 fn a_command_that_cannot_be_started_is_known_by_the_systems_error() {
     let of = |command: &str, errno: &str, what: &str| {
-        let facts = ExitFacts {
-            ended: Ended::NotSpawned { errno, what, searched: Some("/usr/bin"), near: Some("npx") },
-            opened: false,
-            command,
-            line: None,
-            stderr: &[],
-            stdout: &[],
-            memory_limited: false,
-        };
-        diagnose(&facts).map(|known| (known.id, known.fix.into_owned())).unwrap_or_default()
+        let ended = Ended::NotSpawned { errno, what, searched: Some("/usr/bin"), near: Some("npx") };
+        diagnose(&ExitFacts::before_start(ended, command))
+            .map(|known| (known.id, known.fix.into_owned()))
+            .unwrap_or_default()
     };
     let (id, fix) = of("nmx", "ENOENT", "command 'nmx' was not found in PATH");
     assert!(id == "command-not-found" && fix.contains("'npx'") && fix.contains("/usr/bin"), "{fix}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::finding::{Finding, Severity};
 use crate::diagnosis::{Diagnosis, Ended, ExitFacts, diagnose, of_definition};
 use crate::process::{self, Examination, HostSettings, Spec};
-use crate::supervisor::{Definition, State, Status};
+use crate::supervisor::{Definition, State, Status, not_spawned};
 
 /// Variables that say whom to trust, by which proxy, and from which registry: those that a server often lacks.
 const OFTEN_MISSED: [&str; 17] = [
@@ -173,16 +173,8 @@ fn known(severity: Severity, server: &str, place: &str, cause: String, known: Di
 
 fn unresolved(server: &str, text: String) -> Finding {
     let place = text.split(' ').next().unwrap_or("env").to_owned();
-    let facts = ExitFacts {
-        ended: Ended::NotSpawned { errno: "", what: "refers to", searched: None, near: None },
-        opened: false,
-        command: "",
-        line: None,
-        stderr: &[],
-        stdout: &[],
-        memory_limited: false,
-    };
-    let fix = diagnose(&facts);
+    let ended = Ended::NotSpawned { errno: "", what: "refers to", searched: None, near: None };
+    let fix = diagnose(&ExitFacts::before_start(ended, ""));
     Finding {
         severity: Severity::Error,
         server: Some(server.to_owned()),
@@ -201,24 +193,9 @@ fn refused(server: &str, command: &str, seen: &Examination, has_unresolved: bool
     if error.errno.is_empty() && has_unresolved {
         return None;
     }
-    let searched = error.searched.as_deref();
-    let facts = ExitFacts {
-        ended: Ended::NotSpawned {
-            errno: &error.errno,
-            what: &error.what,
-            searched: searched.map(|searched| searched.path.as_str()),
-            near: searched.and_then(|searched| searched.near.as_deref()),
-        },
-        opened: false,
-        command,
-        line: None,
-        stderr: &[],
-        stdout: &[],
-        memory_limited: false,
-    };
     let place = if error.what.starts_with("working directory") { "cwd" } else { "command" };
     let cause = format!("could not be started: {error}");
-    Some(match diagnose(&facts) {
+    Some(match diagnose(&ExitFacts::before_start(not_spawned(error), command)) {
         Some(fault) => known(Severity::Error, server, place, cause, fault),
         None => Finding {
             severity: Severity::Error,

@@ -266,10 +266,8 @@ impl AdmissionState {
     /// Tells all waiting calls that the breaker is open.
     fn refuse_queue(&mut self) {
         let now = Instant::now();
-        let retry_after = match self.breaker.state(now) {
-            BreakerState::Open { until } => until.saturating_duration_since(now),
-            BreakerState::Closed | BreakerState::HalfOpen => Duration::ZERO,
-        };
+        let until = self.breaker.state(now).until();
+        let retry_after = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
         while let Some(waiter) = self.queue.pop() {
             let _ = waiter.reply.send(Err(NotAdmitted::Open { retry_after }));
         }

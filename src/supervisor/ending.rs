@@ -6,7 +6,7 @@ use super::lifecycle::Ending;
 use super::policy::EraChoice;
 use super::status::Cause;
 use crate::diagnosis::{Diagnosis, Ended};
-use crate::process::Exit;
+use crate::process::{Exit, SpawnError};
 use crate::upstream::http::{Consequence, HttpFault};
 use crate::upstream::{End, Fault, HandshakeError};
 
@@ -26,16 +26,22 @@ pub(super) fn classify_fault(fault: HttpFault, other_era: bool, era: EraChoice) 
     (ending, cause)
 }
 
+/// Returns a refused start as the diagnosis takes it.
+pub fn not_spawned(error: &SpawnError) -> Ended<'_> {
+    let searched = error.searched.as_deref();
+    Ended::NotSpawned {
+        errno: &error.errno,
+        what: &error.what,
+        searched: searched.map(|searched| searched.path.as_str()),
+        near: searched.and_then(|searched| searched.near.as_deref()),
+    }
+}
+
 /// Returns a child's end as the diagnosis takes it; `None` if there is nothing to diagnose.
 pub(super) fn ended(end: &End) -> Option<Ended<'_>> {
     Some(match end {
         End::Stopped { .. } | End::Remote { .. } => return None,
-        End::NotSpawned(error) => Ended::NotSpawned {
-            errno: &error.errno,
-            what: &error.what,
-            searched: error.searched.as_ref().map(|searched| &*searched.path),
-            near: error.searched.as_ref().and_then(|searched| searched.near.as_deref()),
-        },
+        End::NotSpawned(error) => not_spawned(error),
         End::Failed { exit, why, .. } => match why {
             Some(Fault::Handshake(HandshakeError::TimedOut { installing, .. })) => {
                 Ended::StartTimeout(*installing)

@@ -39,6 +39,7 @@ pub use backoff::CRASH_LOOP;
 pub use breaker::BreakerState;
 pub use definition::{Definition, OFF_SWITCHES, check_name};
 pub use directory::Directory;
+pub use ending::not_spawned;
 pub use handle::{CachedCatalog, Leaving, ServerHandle};
 pub use lifecycle::{DesiredState, Effect, Ending, Event, Lifecycle};
 pub use names::{LookAlikes, check_visible};

@@ -1,16 +1,14 @@
 //! `mcpvisor activity`: who called what, when, how long and how it ended.
 
-use reqwest::{Method, Response};
+use reqwest::Method;
 use serde_json::Value;
 
 use super::console::Console;
-use super::json;
-use super::logs::SILENCE;
-use super::screen::{Colour, Format, Style};
+use super::follow::{self, Followed};
+use super::screen::{Colour, Style};
 use super::table::{Cell, Fit, Table};
 use super::words::{plain, read_span};
 use crate::cli::client::Problem;
-use crate::sse::SseData;
 
 /// Most calls of a page.
 const PAGE: usize = 1000;
@@ -72,48 +70,12 @@ async fn follow(console: &Console, pairs: Vec<(&'static str, String)>, tail: usi
     let mut url = console.daemon.path("/v1/activity")?;
     let tail = tail.to_string();
     url.query_pairs_mut().extend_pairs(pairs).extend_pairs([("follow", "true"), ("limit", &tail)]);
-    let mut response = console.daemon.send(Method::GET, url, None).await?;
-    let mut events = SseData::default();
-    let mut end = None;
-    while end.is_none() {
-        let bytes = next(&mut response).await?;
-        events.feed(&bytes, |data| {
-            let event: Value = serde_json::from_str(data).unwrap_or_default();
-            if event["outcome"].is_string() {
-                return show(console, data, &event);
-            }
-            if let Some(lost) = event["calls"].as_u64() {
-                console.screen.remark(&format!("({lost} calls came faster than they could be shown)"));
-            }
-            end = event["reason"].as_str().map(str::to_owned).or(end.take());
-            Ok(())
-        })?;
-    }
-    match end.as_deref() {
-        Some("shutting_down") => {
-            console.screen.remark("(the daemon stops)");
-            Ok(())
-        }
-        other => {
-            Err(Problem::refused(format!("activity is not for this key any more: {}", other.unwrap_or(""))))
-        }
-    }
-}
-
-async fn next(response: &mut Response) -> Result<Vec<u8>, Problem> {
-    let next = tokio::time::timeout(SILENCE, response.chunk()).await;
-    let next = next.map_err(|_| Problem::BrokenOff("the daemon fell silent".to_owned()))?;
-    let next = next.map_err(|error| Problem::BrokenOff(error.to_string()))?;
-    let broken = || Problem::BrokenOff("it has no end; the daemon may have been stopped".to_owned());
-    Ok(next.ok_or_else(broken)?.to_vec())
-}
-
-/// Writes a call as it comes; as JSON, and as YAML, which that is, each on a line of its own.
-fn show(console: &Console, data: &str, call: &Value) -> Result<(), Problem> {
-    match console.screen.format {
-        Format::Table => console.screen.write(&line(call, &console.screen.style)),
-        Format::Json | Format::Yaml => console.screen.write(&format!("{}\n", json::safe(data))),
-    }
+    let response = console.daemon.send(Method::GET, url, None).await?;
+    let followed = Followed { subject: "activity is", unit: "calls", mark: "outcome" };
+    follow::follow(console, response, &followed, |data, call| {
+        console.screen.show_item(data, |style| line(call, style))
+    })
+    .await
 }
 
 /// Returns the colour of an outcome.

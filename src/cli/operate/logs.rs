@@ -1,20 +1,15 @@
 //! `mcpvisor logs`: what a server's children write beside messages, kept or as it comes.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::console::Console;
-use super::json;
-use super::screen::{Colour, Format, Style};
+use super::follow::{self, Followed};
+use super::screen::{Colour, Style};
 use super::words::{moment, plain, read_moment};
 use crate::cli::client::Problem;
-use crate::sse::SseData;
 
-/// Longest silence of what is followed: it says something every 15 seconds.
-pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// Most lines that the API gives.
 const MAX_LINES: usize = 1000;
 
@@ -95,51 +90,16 @@ impl Choice {
 async fn follow(console: &Console, logs: &Logs, choice: &Choice, tail: usize) -> Result<(), Problem> {
     let mut url = console.daemon.below("/v1/mcps", &logs.server, "logs")?;
     url.query_pairs_mut().append_pair("tail", &tail.to_string()).append_pair("follow", "true");
-    let mut response = match console.daemon.send(Method::GET, url, None).await {
+    let response = match console.daemon.send(Method::GET, url, None).await {
         Ok(response) => response,
         Err(problem) => return Err(console.explained(&logs.server, problem).await),
     };
-    let (mut events, mut end) = (SseData::default(), None);
-    while end.is_none() {
-        let next = tokio::time::timeout(SILENCE, response.chunk()).await;
-        let next = next.map_err(|_| Problem::BrokenOff("the daemon fell silent".to_owned()))?;
-        let Some(bytes) = next.map_err(|error| Problem::BrokenOff(error.to_string()))? else {
-            return Err(Problem::BrokenOff("it has no end; the daemon may have been stopped".to_owned()));
-        };
-        events.feed(&bytes, |data| {
-            let event: Value = serde_json::from_str(data).unwrap_or_default();
-            if event["line"].is_string() {
-                if choice.has(&event) { show(console, data, &event) } else { Ok(()) }
-            } else {
-                if let Some(lost) = event["lines"].as_u64() {
-                    console.screen.remark(&format!("({lost} lines came faster than they could be shown)"));
-                }
-                end = event["reason"].as_str().map(str::to_owned).or(end.take());
-                Ok(())
-            }
-        })?;
-    }
-    match end.as_deref() {
-        Some("removed") => {
-            console.screen.remark("(the server was removed)");
-            Ok(())
-        }
-        Some("shutting_down") => {
-            console.screen.remark("(the daemon stops)");
-            Ok(())
-        }
-        other => {
-            Err(Problem::refused(format!("the log is not for this key any more: {}", other.unwrap_or(""))))
-        }
-    }
-}
-
-/// Writes a line as it comes; as JSON, and as YAML, which that is, each on a line of its own.
-fn show(console: &Console, data: &str, line: &Value) -> Result<(), Problem> {
-    match console.screen.format {
-        Format::Table => console.screen.write(&text([line], &console.screen.style)),
-        Format::Json | Format::Yaml => console.screen.write(&format!("{}\n", json::safe(data))),
-    }
+    let followed = Followed { subject: "the log is", unit: "lines", mark: "line" };
+    follow::follow(console, response, &followed, |data, line| match choice.has(line) {
+        true => console.screen.show_item(data, |style| text([line], style)),
+        false => Ok(()),
+    })
+    .await
 }
 
 /// Returns lines of a log as text: when, by which child, on which stream, and what.

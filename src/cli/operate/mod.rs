@@ -12,6 +12,7 @@ mod console;
 pub mod doctor;
 mod edit;
 mod flags;
+mod follow;
 mod json;
 mod keys;
 mod list;

@@ -134,6 +134,14 @@ impl Screen {
         self.write(&self.text(document, table))
     }
 
+    /// Writes an item as it comes; as JSON, and as YAML, which that is, each on a line of its own.
+    pub(super) fn show_item(&self, json: &str, text: impl FnOnce(&Style) -> String) -> Result<(), Problem> {
+        match self.format {
+            Format::Table => self.write(&text(&self.style)),
+            Format::Json | Format::Yaml => self.write(&format!("{}\n", json::safe(json))),
+        }
+    }
+
     /// Writes a text as it is.
     pub(super) fn write(&self, text: &str) -> Result<(), Problem> {
         let mut out = io::stdout().lock();

@@ -21,7 +21,7 @@ use crate::unix_time;
 pub(in crate::http) use crate::http::core::auth_error::{AuthError, FailedLogin};
 
 /// `X-API-Key`, one of the three ways to send a key (`docs/http-api.md`, G5.1).
-static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(in crate::http) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Time to wait after there was no room for another subject of access tokens: until some have ended.
 const ROOM_PAUSE: Duration = Duration::from_secs(60);

@@ -9,6 +9,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::gateway::Principal;
+use crate::http::core::auth::X_API_KEY;
 use crate::http::core::head::RequestHead;
 use crate::http::core::plain::answer;
 use crate::http::core::shared::Shared;
@@ -20,7 +21,6 @@ const STANDS_FOR: &str = "/ui/api";
 const TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
 /// Header in which a browser says where a request comes from (Fetch Metadata); no page can write it.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Reason why a request is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub(super) fn stands_for(
     // A part of a path that was accepted is one.
     let uri = Uri::try_from(target).ok()?;
     let mut headers = head.headers.clone();
-    for name in [COOKIE, AUTHORIZATION, X_API_KEY, TOKEN] {
+    for name in [&COOKIE, &AUTHORIZATION, &X_API_KEY, &TOKEN] {
         headers.remove(name);
     }
     Some(Ok((RequestHead::new(head.method.clone(), uri, head.version, headers), signed_in.principal)))

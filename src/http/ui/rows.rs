@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::windows::{Counts, Rates, Window};
-use crate::gateway::{BreakerState, CRASH_LOOP, ServerLoad, ServerLoads, ServerView, on_the_wall};
+use crate::gateway::{CRASH_LOOP, ServerLoad, ServerLoads, ServerView, on_the_wall};
 use crate::http::core::timestamp::{push_now, timestamp};
 
 /// One server.
@@ -151,10 +151,7 @@ fn row<'a>(server: &'a ServerView, load: Option<&ServerLoad>, window: &mut Windo
         in_flight: server.in_flight,
         queued: server.queued,
         breaker: server.breaker.name(),
-        breaker_until: match server.breaker {
-            BreakerState::Open { until } => Some(timestamp(on_the_wall(until))),
-            BreakerState::Closed | BreakerState::HalfOpen => None,
-        },
+        breaker_until: server.breaker.until().map(|until| timestamp(on_the_wall(until))),
         // In steps that an eye tells apart, so that a server at rest is not sent again for a page of memory.
         rss_bytes: load.map(|load| load.usage.rss_bytes >> 17 << 17),
         cpu: load.map(|_| (rates.cpu * 100.0).round() / 100.0),
