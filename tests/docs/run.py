@@ -57,8 +57,10 @@ class Reader:
             if name in os.environ:
                 self.env[name] = os.environ[name]
         self.settle_packages()
-        self.places = [(str(runtime), "/run/user/1000"), (str(self.home), "/home/u"), (f":{self.port}", ":5000"),
-                       (f"port {self.port}", "port 5000"), (str(ROOT), "/home/u/mcpvisor")]
+        # Where programs are looked for is a matter of the machine.
+        self.places = [(self.env["PATH"], "/usr/local/bin:/usr/bin:/bin"), (str(runtime), "/run/user/1000"),
+                       (str(self.home), "/home/u"), (f":{self.port}", ":5000"), (f"port {self.port}", "port 5000"),
+                       (str(ROOT), "/home/u/mcpvisor")]
         self.outputs: list[Path] = []
         self.left: list[subprocess.Popen] = []
         self.shell = subprocess.Popen(

@@ -317,6 +317,8 @@ const checks = {
         await other.goto(`${at}/ui`);
         await other.getByLabel('Key').waitFor();
         const look = async (name) => {
+          // A dialog that is still rising is pale.
+          await other.evaluate(() => Promise.all(document.getAnimations().filter((one) => Number.isFinite(one.effect.getComputedTiming().endTime)).map((one) => one.finished)));
           const told = await other.evaluate(() => window.axe.run(document));
           for (const bad of told.violations) found.push(`${name} ${dark ? 'dark' : 'light'} ${width}: ${bad.id}: ${bad.nodes.map((node) => node.html.slice(0, 140)).slice(0, 3).join(' | ')}`);
           const over = await other.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
