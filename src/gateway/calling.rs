@@ -30,6 +30,7 @@ impl Gateway {
             call: Some(request),
             sent: call.arguments.map_or(0, str::len),
             timeout: call.timeout,
+            found: None,
         };
         // No future of its own: each would have its place in that of every call.
         self.forward::<mcp::ToolResult>(caller, invocation)
@@ -47,7 +48,7 @@ impl Gateway {
         push_string(&mut members, uri);
         let operation = Operation::ResourceRead(uri);
         let call = Some(Call::new(operation.method(), members.into()));
-        let invocation = Invocation { server, operation, call, sent: uri.len(), timeout };
+        let invocation = Invocation { server, operation, call, sent: uri.len(), timeout, found: None };
         let answered = self.forward::<mcp::ReadContents>(caller, invocation).await?;
         let catalog = answered.handle.catalog();
         let known = catalog.resources().iter().find(|known| &*known.uri == uri);

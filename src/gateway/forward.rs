@@ -78,6 +78,20 @@ pub(super) struct Invocation<'a> {
     pub(super) sent: usize,
     /// Deadline of the caller, which nothing extends; `None` for the default, which progress extends.
     pub(super) timeout: Option<Duration>,
+    /// The server, if it was found for the caller already.
+    pub(super) found: Option<Found>,
+}
+
+/// A server that was found for a caller which may use it. Not to be kept: all of it may be otherwise a moment later.
+pub struct Found {
+    pub(super) entry: Arc<ServerEntry>,
+    pub(super) handle: Arc<ServerHandle>,
+}
+
+impl std::fmt::Debug for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Found").field(&self.entry.name).finish()
+    }
 }
 
 /// What a caller makes of an answer.
@@ -127,7 +141,7 @@ impl Gateway {
             let refused = |error: Error| self.refused(caller, server, operation, error);
             let caller = &*present(caller).map_err(refused)?;
             let Admission { entry, handle, unchecked, _under_way } =
-                self.admit(caller, server, operation).map_err(refused)?;
+                self.admit(caller, server, operation, invocation.found.take()).map_err(refused)?;
             self.0.accounting.take(caller).await.map_err(|error| refused(error.into()))?;
             let mut terms = self.terms(&handle, &entry, invocation.timeout, caller);
             terms.unchecked = unchecked;
@@ -160,11 +174,15 @@ impl Gateway {
         caller: &'a Principal,
         server: &str,
         operation: Operation<'_>,
+        found: Option<Found>,
     ) -> Result<Admission<'a>, Error> {
-        let entry = self.entry(caller, server)?;
+        let (entry, handle) = match found {
+            Some(Found { entry, handle }) => (entry, Some(handle)),
+            None => (self.entry(caller, server)?, None),
+        };
         check_invokes(caller, &entry, operation.tool())?;
         check_runs(&entry)?;
-        let handle = self.handle_for(&entry, caller)?;
+        let handle = handle.map_or_else(|| self.handle_for(&entry, caller), Ok)?;
         let unchecked = self.check_before(&handle, &entry, operation, caller)?;
         self.check_unread(caller)?;
         let under_way = self.begin_call(caller)?;

@@ -32,14 +32,25 @@ impl Gateway {
         entry: &ServerEntry,
         caller: &Principal,
     ) -> Result<Arc<ServerHandle>, Error> {
+        Ok(self.handles(entry, caller)?.0)
+    }
+
+    /// Returns the same handle, and `true` if it is the one that all callers of the server share and the caller's requests
+    /// go to.
+    pub(super) fn handles(
+        &self,
+        entry: &ServerEntry,
+        caller: &Principal,
+    ) -> Result<(Arc<ServerHandle>, bool), Error> {
         let shared = self.handle(entry)?;
-        let Some(key) = key(&shared, entry, caller) else { return Ok(shared) };
+        let Some(key) = key(&shared, entry, caller) else { return Ok((shared, true)) };
         let known = shared.known_pool(&key).filter(|pool| pool.catalog().is_loaded());
-        match known {
-            Some(pool) => Ok(pool),
-            None if entry.definition.secrets().is_empty() || shared.catalog().is_loaded() => Ok(shared),
-            None => self.pool(&shared, entry, key, caller),
-        }
+        let of_lists = match known {
+            Some(pool) => pool,
+            None if entry.definition.secrets().is_empty() || shared.catalog().is_loaded() => shared,
+            None => self.pool(&shared, entry, key, caller)?,
+        };
+        Ok((of_lists, false))
     }
 
     fn pool(

@@ -67,6 +67,7 @@ pub use self::acts::{Acts, Listener, UnderWay};
 pub use self::error::Error;
 pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{Follow, FollowEnd, Followed};
+pub use self::forward::Found;
 pub use self::groups::{Group, Groups, Naming, SEARCH_TOOLS, Search};
 pub use self::isolation::ClientScope;
 pub use self::keychange::ChangeRequest;

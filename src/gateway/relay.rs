@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
 
 use super::dispatch::Said;
-use super::forward::{Answered, Invocation, Operation, Payload};
+use super::forward::{Answered, Found, Invocation, Operation, Payload};
 use super::isolation::concerns;
 use super::standing::{check_invokes, present, refused};
 use super::stop::Stage;
@@ -62,11 +62,13 @@ pub struct ClientRequest {
     /// The members of `params` without braces and without `_meta`, JSON on one line.
     pub members: Bytes,
     /// The members of `params._meta`.
-    pub envelope: Box<Envelope>,
+    pub envelope: Arc<Envelope>,
     /// The client's part in it; `None` if it waits for the answer only.
     pub exchange: Option<Arc<Exchange>>,
     /// Deadline that nothing extends; `None` for the server's.
     pub timeout: Option<Duration>,
+    /// The server, if it was found for the same caller just now; `None` to have it found.
+    pub found: Option<Found>,
 }
 
 /// Answer of a server to an MCP client: a result, raw JSON, or the server's error.
@@ -115,6 +117,8 @@ pub struct ToolFacts {
     pub header_params: Option<Arc<[HeaderParam]>>,
     /// What the server's last child said of itself; `None` if none has been ready yet.
     pub info: Option<Arc<ServerInfo>>,
+    /// The server, for a request that is made now; `None` if the caller has a child of its own.
+    pub found: Option<Found>,
 }
 
 /// What a server offers to a caller.
@@ -140,13 +144,14 @@ impl Gateway {
         request: ClientRequest,
     ) -> impl Future<Output = Result<Relayed, Error>> + Send + use<> {
         let gateway = self.clone();
-        let ClientRequest { server, asked, members, envelope, exchange, timeout } = request;
+        let ClientRequest { server, asked, members, envelope, exchange, timeout, found } = request;
         async move {
             // Made here: a future keeps what it is given also when that has moved on.
             let (operation, sent) = (asked.operation(), members.len());
             let mut call = Call::new(operation.method(), members);
             (call.progress, call.envelope, call.exchange) = (true, Some(envelope), exchange);
-            let invocation = Invocation { server: &server, operation, call: Some(call), sent, timeout };
+            let invocation =
+                Invocation { server: &server, operation, call: Some(call), sent, timeout, found };
             gateway.forward::<Counted>(&caller, invocation).await
         }
     }
@@ -177,12 +182,13 @@ impl Gateway {
     /// Returns what is known of a tool and its server before a call.
     pub fn tool_facts(&self, caller: &Principal, server: &str, tool: &str) -> Result<ToolFacts, Error> {
         let entry = self.entry(caller, server)?;
-        let handle = self.handle_of_lists(&entry, caller)?;
+        let (handle, is_for_all) = self.handles(&entry, caller)?;
         let (catalog, info) = (handle.catalog(), handle.status().introduction.clone());
         // What a caller may not use it does not see, not even by a header that is wanted for it.
         let tool = catalog.tool(tool).filter(|tool| !tool.header_params().is_empty());
         let tool = tool.filter(|tool| caller.permissions().allow_tool(&entry.id, &tool.name));
-        Ok(ToolFacts { header_params: tool.map(|tool| tool.header_params().clone()), info })
+        let header_params = tool.map(|tool| tool.header_params().clone());
+        Ok(ToolFacts { header_params, info, found: is_for_all.then_some(Found { entry, handle }) })
     }
 
     /// Reports whether a caller's key is still good.

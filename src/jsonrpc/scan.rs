@@ -98,6 +98,20 @@ impl<'a> Reader<'a> {
         self.text.get(begin..self.at).map(Raw::checked)
     }
 
+    /// Takes the value if it is written like this one, which is a whole value: one in brackets, braces or quotes.
+    pub fn same(&mut self, known: &str) -> bool {
+        let is_same = self.text.as_bytes()[self.at..].starts_with(known.as_bytes());
+        if is_same {
+            self.at += known.len();
+        }
+        is_same
+    }
+
+    /// Returns the text from here on.
+    pub fn rest_of_text(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }

@@ -78,7 +78,7 @@ pub struct Call {
     /// `true` to ask for progress notifications, which restart the idle limit.
     pub progress: bool,
     /// Members of `params._meta` that say for whom the request is made, in either era; `None` for the gateway's own.
-    pub envelope: Option<Box<Envelope>>,
+    pub envelope: Option<Arc<Envelope>>,
     /// Caller's part in the exchange; `None` if it waits for the answer only.
     pub exchange: Option<Arc<Exchange>>,
 }

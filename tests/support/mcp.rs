@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::DEADLINE;
 use super::canaries::{Place, check_answer};
 use super::gateway::Gateway;
-use super::http::Connection;
+use super::http::{Connection, Reply};
 
 /// The version of the modern era.
 pub(crate) const MODERN: &str = "2026-07-28";
@@ -125,6 +125,22 @@ impl<'a> Post<'a> {
         assert_ne!(status, 406);
         check_answer(Place::SomeAnswer, &headers, b"");
         Answer { status, headers, body, text: String::new(), is_over: false, _connection: connection }
+    }
+
+    /// Sends it over this connection, which has had others, and waits for the whole answer.
+    pub(crate) async fn send_on(self, connection: &mut Connection) -> Reply {
+        let headers: Vec<(&str, &str)> =
+            self.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let body = self.raw.unwrap_or_else(|| self.message.to_string().into());
+        let reply = connection.send_bytes(self.method, &self.path, &headers, body).await;
+        reply.unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.path))
+    }
+
+    /// Returns the body with one text in it in place of another.
+    pub(crate) fn but(self, text: &str, other: &str) -> Self {
+        let body = self.message.to_string();
+        assert!(body.contains(text), "{body}");
+        self.raw(body.replace(text, other))
     }
 
     /// Sends it, and returns the answer as JSON after its status was what it should be.

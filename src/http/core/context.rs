@@ -2,8 +2,11 @@
 
 mod record;
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
 
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -16,6 +19,7 @@ use super::head::RequestHead;
 use super::timestamp::retry_seconds;
 use crate::gateway::{Origin, Principal, RateReading};
 use crate::http::server::peer::Peer;
+use crate::http::server::state::ConnectionState;
 use crate::unix_time;
 
 const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -33,6 +37,8 @@ pub(in crate::http) struct RequestContext {
     pub(in crate::http) claims_nearness: bool,
     /// Head of the request; `None` if it was refused for it.
     head: Option<Arc<RequestHead>>,
+    /// Connection that waits for the answer; `None` if there is none that could be asked for anything.
+    connection: Option<Arc<ConnectionState>>,
     /// Dialect and id of the request.
     origin: Origin,
     /// Caller and rate, set once the caller is known.
@@ -62,29 +68,49 @@ impl RequestContext {
         claims_nearness: bool,
         origin: Origin,
         head: Option<Arc<RequestHead>>,
-    ) -> Arc<RequestContext> {
-        RequestContext::by_dashboard(peer, claims_nearness, origin, head, None)
-    }
-
-    /// Creates the state of a request that may have come by the dashboard, of whoever is signed in there.
-    pub(in crate::http) fn by_dashboard(
-        peer: Arc<Peer>,
-        claims_nearness: bool,
-        origin: Origin,
-        head: Option<Arc<RequestHead>>,
-        signed_in: Option<Box<Principal>>,
-    ) -> Arc<RequestContext> {
-        Arc::new(RequestContext {
+    ) -> RequestContext {
+        RequestContext {
             peer,
             claims_nearness,
             head,
-            signed_in,
+            connection: None,
+            signed_in: None,
             origin,
             known: OnceLock::new(),
             token: OnceLock::new(),
             challenge: OnceLock::new(),
             record: Record::default(),
+        }
+    }
+
+    /// Adds the connection that waits for the answer.
+    pub(in crate::http) fn over(self, connection: Option<Arc<ConnectionState>>) -> RequestContext {
+        RequestContext { connection, ..self }
+    }
+
+    /// Adds whoever is signed in, if the request came by the dashboard.
+    pub(in crate::http) fn by_dashboard(self, signed_in: Option<Box<Principal>>) -> RequestContext {
+        RequestContext { signed_in, ..self }
+    }
+
+    /// Waits for what the answer is made of, for at most this time: by the timer of the connection, which is there
+    /// anyway, so that hardly any request sets one. `None` if that time is over; `made` can be waited for again. Must be
+    /// awaited where the request is handled, and not in a task of its own.
+    pub(in crate::http) async fn within<F: Future + Unpin>(
+        &self,
+        time: Duration,
+        made: &mut F,
+    ) -> Option<F::Output> {
+        let Some(connection) = &self.connection else {
+            return tokio::time::timeout(time, made).await.ok();
+        };
+        connection.wake_after(time);
+        poll_fn(|context| match Pin::new(&mut *made).poll(context) {
+            Poll::Ready(made) => Poll::Ready(Some(made)),
+            Poll::Pending if connection.has_woken() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
         })
+        .await
     }
 
     /// Returns a caller as it calls by this request.

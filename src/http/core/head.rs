@@ -1,8 +1,9 @@
 //! Head of a request. Clients that keep a connection mostly send the same head again, so a connection keeps the last one,
 //! and with it what was found out about it: a head that comes again is neither parsed nor judged again.
 
+use std::any::Any;
 use std::fmt;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
@@ -24,6 +25,8 @@ pub(in crate::http) struct RequestHead {
     pub(in crate::http) judged: OnceLock<JudgedHead>,
     /// Whoever was accepted with the key in this head.
     accepted: Mutex<Option<Principal>>,
+    /// What the dialect has read of the last request with this head.
+    read_before: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
 }
 
 /// What the edge finds out about a head that it accepts, and that is the same whenever the head comes again.
@@ -47,8 +50,8 @@ impl RequestHead {
         version: Version,
         headers: HeaderMap,
     ) -> RequestHead {
-        let (judged, accepted) = (OnceLock::new(), Mutex::new(None));
-        RequestHead { method, uri, version, headers, judged, accepted }
+        let (judged, accepted, read_before) = (OnceLock::new(), Mutex::new(None), Mutex::new(None));
+        RequestHead { method, uri, version, headers, judged, accepted, read_before }
     }
 
     /// Returns a request with this head, for the router.
@@ -74,6 +77,17 @@ impl RequestHead {
         if !principal.has_token() {
             *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(principal.clone());
         }
+    }
+
+    /// Returns what was read of the last request with this head, and kept. `None` for the first.
+    pub(in crate::http) fn read_before<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let kept = self.read_before.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        kept?.downcast().ok()
+    }
+
+    /// Keeps what was read of a request with this head. It is kept for as long as the connection is open: keep little.
+    pub(in crate::http) fn keep_read(&self, read: Arc<dyn Any + Send + Sync>) {
+        *self.read_before.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
     }
 }
 

@@ -170,7 +170,7 @@ impl Guard {
         let judged = match (refused, head.judged.get()) {
             (None, Some(judged)) => judged,
             (refused, _) => {
-                about.context = Some(RequestContext::new(visit.peer, false, origin, None));
+                about.context = Some(Arc::new(RequestContext::new(visit.peer, false, origin, None)));
                 return ResponseFuture::here(Handled::Refused(refused), about, watch);
             }
         };
@@ -178,7 +178,8 @@ impl Guard {
             about.cross_origin = CrossOrigin::of(&head.method, &head.headers);
         }
         let (kept, near) = (Some(Arc::clone(&head)), judged.claims_nearness);
-        let context = RequestContext::by_dashboard(visit.peer, near, origin, kept, signed_in);
+        let context = RequestContext::new(visit.peer, near, origin, kept);
+        let context = Arc::new(context.over(watch.clone()).by_dashboard(signed_in));
         about.context = Some(context.clone());
         if let Some((shared, _, (fast, _))) = fast {
             let step = match caught(|| (fast.handler)(shared.clone(), context, head, body)) {

@@ -1,9 +1,12 @@
 //! A modern request, complete with what it came with.
 
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 
 use super::message::Request;
 use super::routing::Router;
+use super::said::Said;
 use super::state::McpState;
 use super::target::Target;
 use crate::gateway::{Gateway, Principal};
@@ -20,6 +23,8 @@ pub(super) struct Call<'a> {
     pub(super) target: &'a Target,
     pub(super) request: &'a Request<'a>,
     pub(super) headers: &'a HeaderMap,
+    /// What it says besides what it asks.
+    pub(super) said: &'a Arc<Said>,
     /// Record of the request, for the audit.
     pub(super) context: &'a RequestContext,
 }

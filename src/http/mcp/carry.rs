@@ -41,7 +41,7 @@ pub(super) struct Carry {
     outlet: Arc<Outlet>,
     /// The client's id, raw JSON.
     id: String,
-    envelope: Envelope,
+    envelope: Arc<Envelope>,
     /// The client's progress token, raw JSON; `None` if it wants no progress.
     token: Option<Bytes>,
     /// `true` if the client can be told anything before the answer.
@@ -72,7 +72,7 @@ impl Carry {
             session: session.clone(),
             outlet,
             id: request.id.get().to_owned(),
-            envelope,
+            envelope: Arc::new(envelope),
             token,
             takes_streams: takes_streams(headers),
         }
@@ -133,9 +133,10 @@ impl Carry {
             server: routed.server.clone(),
             asked: routed.asked.clone(),
             members,
-            envelope: Box::new(self.envelope.clone()),
+            envelope: self.envelope.clone(),
             exchange: Some(Arc::new(exchange.answered_by(port))),
             timeout: None,
+            found: None,
         };
         let mut answer = std::pin::pin!(self.gateway.relay(self.caller.clone(), request));
         loop {

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::fault::{Fault, HEADER_MISMATCH, INVALID_PARAMS, UNSUPPORTED_VERSION};
@@ -74,16 +75,20 @@ pub(super) struct Envelope {
 
 /// Checks the `_meta` and the headers of a modern request in this order: what is missing in `_meta`; whether the header names
 /// the version that the body does, and whether it is spoken here; the other headers. The official suite wants a header that
-/// differs told before a version that is not spoken (`server-stateless`).
-pub(super) fn check_modern(request: &Request<'_>, headers: &HeaderMap) -> Result<Envelope, Fault> {
+/// differs told before a version that is not spoken (`server-stateless`). `keep` makes what is kept of the text.
+pub(super) fn check_modern<'a>(
+    request: &Request<'a>,
+    headers: &HeaderMap,
+    keep: impl Fn(&'a str) -> Bytes,
+) -> Result<Envelope, Fault> {
     let meta = request.meta.as_ref();
-    let envelope = read_envelope(request, meta)?;
+    let envelope = read_envelope(meta, keep)?;
     check_version(meta, only(headers, &VERSION)?)?;
     check_headers(request, headers)?;
     Ok(envelope)
 }
 
-fn read_envelope(request: &Request<'_>, meta: Option<&Members<'_>>) -> Result<Envelope, Fault> {
+fn read_envelope<'a>(meta: Option<&Members<'a>>, keep: impl Fn(&'a str) -> Bytes) -> Result<Envelope, Fault> {
     let missing = |name: &str, what: &str| {
         Fault::bad(INVALID_PARAMS, format!("Invalid params: params._meta['{name}'] {what}"))
     };
@@ -96,8 +101,8 @@ fn read_envelope(request: &Request<'_>, meta: Option<&Members<'_>>) -> Result<En
         return Err(missing(CLIENT_CAPABILITIES, "must be an object"));
     };
     let info = meta.and_then(|meta| meta.get(CLIENT_INFO));
-    let client = Client::read_by(info, capabilities, |part| request.part(part))
-        .ok_or_else(|| missing(CLIENT_INFO, "must be an object"))?;
+    let client =
+        Client::read_by(info, capabilities, keep).ok_or_else(|| missing(CLIENT_INFO, "must be an object"))?;
     let level = match meta.and_then(|meta| meta.get(LOG_LEVEL)) {
         None => None,
         Some(level) => {
@@ -179,7 +184,7 @@ pub(super) fn check_header_params(
 }
 
 /// Returns the member of `params` that `Mcp-Name` repeats; `None` for methods without one.
-fn named_by(asked: &str) -> Option<&'static str> {
+pub(super) fn named_by(asked: &str) -> Option<&'static str> {
     match asked {
         method::TOOLS_CALL | method::PROMPTS_GET => Some("name"),
         method::RESOURCES_READ => Some("uri"),
@@ -226,11 +231,11 @@ mod tests {
     fn checked(params: Value, given: &[(&'static str, &str)]) -> Result<SpokenEra, Value> {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
         let body = bytes::Bytes::from(body);
-        let Ok(Body::One(Posted::Request(request))) = read(&body) else { panic!("a request") };
+        let Ok(Body::One(Posted::Request(request))) = read(&body, None) else { panic!("a request") };
         let headers = headers(given);
         match era_of(request.meta.as_ref(), &headers) {
             SpokenEra::Legacy => Ok(SpokenEra::Legacy),
-            SpokenEra::Modern => match check_modern(&request, &headers) {
+            SpokenEra::Modern => match check_modern(&request, &headers, |part| request.part(part)) {
                 Ok(_) => Ok(SpokenEra::Modern),
                 Err(fault) => {
                     let told: Value = serde_json::from_slice(&fault.message(None)).expect("JSON");

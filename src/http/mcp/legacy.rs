@@ -1,5 +1,6 @@
 //! Requests of the legacy era: `initialize`, and what is posted in a session (spec 2025-11-25, basic/transports).
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -254,9 +255,10 @@ impl LegacyCall<'_> {
             Fault::bad(INVALID_REQUEST, format!("Invalid request: {refused}")).status(StatusCode::OK)
         })?;
         let mut reader = outlet.read_after(0);
-        let first = match takes_streams {
-            true => tokio::time::timeout(UPGRADE_AFTER, reader.next()).await.ok(),
-            false => Some(last_of(&mut reader).await),
+        let first = match (takes_streams, self.context) {
+            (true, Some(context)) => context.within(UPGRADE_AFTER, &mut pin!(reader.next())).await,
+            (true, None) => tokio::time::timeout(UPGRADE_AFTER, reader.next()).await.ok(),
+            (false, _) => Some(last_of(&mut reader).await),
         };
         match first {
             Some(Some(last)) if last.is_last => {

@@ -48,8 +48,12 @@ pub(super) struct Request<'a> {
     pub(super) method: Cow<'a, str>,
     /// The `params` but for `_meta`; empty if there are none.
     pub(super) params: Members<'a>,
-    /// The members of `params._meta`; `None` if there is none.
+    /// The members of `params._meta`; `None` if there is none, and where it is known.
     pub(super) meta: Option<Members<'a>>,
+    /// `params._meta` as it is written; `None` where it is known, and where it is not plain.
+    pub(super) raw_meta: Option<&'a str>,
+    /// `true` if `params._meta` is written like the one that was known.
+    pub(super) is_known: bool,
     /// The body that the request was read in, and its text.
     body: &'a Bytes,
     text: &'a str,
@@ -92,12 +96,12 @@ pub(super) enum Body<'a> {
 /// Refusal of a body, with the id of the request if it could be read.
 pub(super) type Refused<'a> = (Fault, Option<Raw<'a>>);
 
-/// Reads a body.
-pub(super) fn read(body: &Bytes) -> Result<Body<'_>, Refused<'_>> {
+/// Reads a body. A `params._meta` that is written like `known`, an object, is not read again.
+pub(super) fn read<'a>(body: &'a Bytes, known: Option<&str>) -> Result<Body<'a>, Refused<'a>> {
     let unreadable = |reason: String| (Fault::bad(PARSE_ERROR, format!("Parse error: {reason}")), None);
     let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
     if !text.trim_ascii_start().starts_with('[') {
-        return one(body, text).map(Body::One);
+        return one(body, text, known).map(Body::One);
     }
     let messages: Vec<&RawValue> =
         serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
@@ -105,7 +109,7 @@ pub(super) fn read(body: &Bytes) -> Result<Body<'_>, Refused<'_>> {
         let text = format!("A batch has between 1 and {MAX_BATCH} messages");
         return Err((Fault::bad(INVALID_REQUEST, text), None));
     }
-    let messages = messages.iter().map(|message| one(body, message.get())).collect::<Result<_, _>>()?;
+    let messages = messages.iter().map(|message| one(body, message.get(), None)).collect::<Result<_, _>>()?;
     Ok(Body::Several(messages))
 }
 
@@ -122,14 +126,14 @@ struct Message<'a> {
 
 impl<'a> Message<'a> {
     /// Takes a message that is plain; `None` for any other value.
-    fn scan(reader: &mut Reader<'a>) -> Option<Message<'a>> {
+    fn scan(reader: &mut Reader<'a>, known: Option<&str>) -> Option<Message<'a>> {
         let mut message = Message::default();
         reader.object(|name, reader| {
             match name {
                 "jsonrpc" => message.jsonrpc = Some(reader.raw()?),
                 "id" => message.id = Some(reader.raw()?),
                 "method" => message.method = Some(reader.raw()?),
-                "params" => message.params = Some(Params::scan(reader)?),
+                "params" => message.params = Some(Params::scan(reader, known)?),
                 "result" => message.result = Some(reader.raw()?),
                 "error" => message.error = Some(reader.raw()?),
                 _ => drop(reader.raw()?),
@@ -173,11 +177,11 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 }
 
-fn one<'a>(body: &'a Bytes, text: &'a str) -> Result<Posted<'a>, Refused<'a>> {
+fn one<'a>(body: &'a Bytes, text: &'a str, known: Option<&str>) -> Result<Posted<'a>, Refused<'a>> {
     // Without the look at its beginning, serde_json would copy the text of a number or a string into its error.
     let general =
         || text.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
-    let message = whole(text, Message::scan).or_else(general);
+    let message = whole(text, |reader| Message::scan(reader, known)).or_else(general);
     let Some(message) = message else { return Err(unreadable(text)) };
     let Message { jsonrpc, id: given, method, params, result, error } = message;
     let id = given.filter(|id| is_id(id.get()));
@@ -198,8 +202,8 @@ fn one<'a>(body: &'a Bytes, text: &'a str) -> Result<Posted<'a>, Refused<'a>> {
     let params = params.unwrap_or_default();
     match (method, id, outcome) {
         (Some(method), Some(id), None) => {
-            let Params { members: params, meta } = params;
-            Ok(Posted::Request(Request { id, method, params, meta, body, text }))
+            let Params { members: params, meta, raw_meta, is_known } = params;
+            Ok(Posted::Request(Request { id, method, params, meta, raw_meta, is_known, body, text }))
         }
         (Some(method), None, None) => Ok(Posted::Notification { method, params }),
         (None, Some(id), Some(outcome)) => Ok(Posted::Answer { id, outcome }),
@@ -242,7 +246,7 @@ mod tests {
     use serde_json::json;
 
     fn kind(body: &str) -> String {
-        match read(&Bytes::copy_from_slice(body.as_bytes())) {
+        match read(&Bytes::copy_from_slice(body.as_bytes()), None) {
             Ok(Body::One(Posted::Request(request))) => format!("request {}", request.id.get()),
             Ok(Body::One(Posted::Notification { method, .. })) => format!("notification {method}"),
             Ok(Body::One(Posted::Answer { id, outcome })) => {
@@ -291,7 +295,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused_and_never_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&body.into());
+            let _ = read(&body.into(), None);
         }
 
         #[test]
@@ -299,7 +303,7 @@ mod tests {
             for id in [json!(id), json!(number)] {
                 let body = json!({"jsonrpc": "2.0", "id": id, "method": "m"}).to_string();
                 let body = Bytes::from(body);
-                let Ok(Body::One(Posted::Request(request))) = read(&body) else { panic!("{body:?}") };
+                let Ok(Body::One(Posted::Request(request))) = read(&body, None) else { panic!("{body:?}") };
                 prop_assert_eq!(request.id.get(), id.to_string());
             }
         }

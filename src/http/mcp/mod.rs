@@ -17,6 +17,7 @@ mod own_stream;
 mod parked;
 mod routing;
 mod running;
+mod said;
 mod search;
 mod seen;
 mod session;
@@ -39,6 +40,7 @@ use self::check::SpokenEra;
 use self::fault::{Fault, INVALID_REQUEST};
 use self::legacy::{LegacyCall, accepted};
 use self::message::{Body, Posted};
+use self::said::Said;
 use self::state::McpState;
 use self::target::{Target, names_in_list};
 use super::core::auth::{AuthError, admit_client, take_request};
@@ -212,15 +214,20 @@ async fn answer(
         Ok(read) => read,
         Err(unread) => return Fault::from(unread).into_response(None),
     };
-    let post = Post { shared: &shared, context: &context, caller, headers: &head.headers };
-    let (answered, id) = match message::read(&read) {
+    let post = Post { shared: &shared, context: &context, caller, head: &head, headers: &head.headers };
+    let mut known = Said::before(&head);
+    let mut message = message::read(&read, known.as_ref().map(|known| known.meta()));
+    if known.as_ref().is_some_and(|known| !known.is_what(&message)) {
+        (known, message) = (None, message::read(&read, None));
+    }
+    let (answered, id) = match message {
         Err((fault, id)) => (Err(fault), id),
         Ok(Body::One(message)) => {
             let id = match &message {
                 Posted::Request(request) => Some(request.id),
                 Posted::Notification { .. } | Posted::Answer { .. } => None,
             };
-            (post.take(server, &message).await, id)
+            (post.take(server, &message, known).await, id)
         }
         Ok(Body::Several(messages)) => (Box::pin(post.take_batch(server, &messages)).await, None),
     };
@@ -235,6 +242,7 @@ struct Post<'a> {
     shared: &'a Shared,
     context: &'a RequestContext,
     caller: Principal,
+    head: &'a RequestHead,
     headers: &'a HeaderMap,
 }
 
@@ -262,13 +270,26 @@ impl Post<'_> {
         take_request(self.context, &self.caller, is_free).map_err(Fault::from)
     }
 
-    async fn take(&self, server: Named, message: &Posted<'_>) -> Result<Response, Fault> {
+    async fn take(
+        &self,
+        server: Named,
+        message: &Posted<'_>,
+        known: Option<Arc<Said>>,
+    ) -> Result<Response, Fault> {
         let target = &target_of(server, self.shared, &self.caller)?;
         match message {
             Posted::Request(request) => {
                 self.take_from_rate(&request.method)?;
-                match check::era_of(request.meta.as_ref(), self.headers) {
+                let era = match known {
+                    Some(_) => SpokenEra::Modern,
+                    None => check::era_of(request.meta.as_ref(), self.headers),
+                };
+                match era {
                     SpokenEra::Modern => {
+                        let said = match known {
+                            Some(said) => said,
+                            None => Said::read(request, self.head)?,
+                        };
                         let call = Call {
                             gateway: &self.shared.gateway,
                             settings: &self.shared.settings,
@@ -277,6 +298,7 @@ impl Post<'_> {
                             target,
                             request,
                             headers: self.headers,
+                            said: &said,
                             context: self.context,
                         };
                         call.answer().await

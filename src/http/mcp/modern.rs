@@ -1,5 +1,6 @@
 //! Requests of the modern era, each complete in itself (spec 2026-07-28).
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,21 +15,21 @@ use super::carry::deprecated_question;
 use super::check::{self, status_of_error};
 use super::fault::{CAPABILITY_MISSING, Fault, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use super::listen;
-use super::message::is_id;
 use super::offer::{self, Opened};
-use super::outgoing::{self, Message, Told, UPGRADE_AFTER, WAITING, takes_streams};
+use super::outgoing::{self, Message, Told, UPGRADE_AFTER, WAITING};
 use super::parked::{Again, Bound, Parked, ParkedRequests};
 use super::routing::{Routed, WayBack};
 use super::running::{ModernPort, Running, Step};
+use super::said::Said;
 use super::search;
 use crate::gateway::{
-    Asked, ClientRequest, Deprecated, Error, Event, Exchange, Gateway, Principal, Relayed, ServerInfo,
+    Asked, ClientRequest, Deprecated, Error, Event, Exchange, Found, Gateway, Principal, Relayed, ServerInfo,
 };
-use crate::http::core::trace::trace_of;
+use crate::http::core::context::RequestContext;
 use crate::jsonrpc::RpcError;
 use crate::mcp::translate::{
-    Envelope, Level, Members, ModernResult, PROGRESS_TOKEN, TraceContext, addresses_to_open,
-    error_for_modern, for_modern, for_modern_behind, input_required, progress_for, read_responses,
+    Level, Members, ModernResult, addresses_to_open, error_for_modern, for_modern, for_modern_behind,
+    input_required, progress_for, read_responses,
 };
 use crate::mcp::{Era, ToolDigest, method};
 
@@ -51,7 +52,6 @@ impl Call<'_> {
     }
 
     async fn dispatch(&self) -> Result<Response, Fault> {
-        let envelope = check::check_modern(self.request, self.headers)?;
         match &*self.request.method {
             method::DISCOVER => {
                 let opened = self.opened().await.map_err(Fault::of_opening)?;
@@ -63,7 +63,7 @@ impl Call<'_> {
                     let opened = self.opened().await.map_err(Fault::of)?;
                     Ok(self.told(&opened.list(kind, &self.request.params, Era::Modern)?))
                 }
-                None => self.forward(envelope).await,
+                None => self.forward().await,
             },
         }
     }
@@ -78,25 +78,24 @@ impl Call<'_> {
     }
 
     /// Forwards the request to the server, or goes on with it where it was put aside.
-    async fn forward(&self, envelope: check::Envelope) -> Result<Response, Fault> {
-        let (params, meta) = (&self.request.params, self.request.meta.as_ref());
+    async fn forward(&self) -> Result<Response, Fault> {
+        let params = &self.request.params;
         if let Some(found) = search::answer(self.gateway, self.caller, self.target, self.request) {
             return found.map(|found| self.told(&search::for_modern(&found)));
         }
         let routed = self.router().find(self.request)?;
         routed.record(self.gateway, self.context, self.request);
         let Routed { server, asked, members, back, by_search } = routed;
-        let mut info = None;
+        let (mut info, mut found) = (None, None);
         if let Asked::Tool(tool) = &asked {
             let facts = self.gateway.tool_facts(self.caller, &server, tool).map_err(Fault::of)?;
             // Who has searched for a tool does not know what it wants repeated in headers.
             if let Some(repeated) = facts.header_params.filter(|_| !by_search) {
                 check::check_header_params(&repeated, params, self.headers)?;
             }
-            info = facts.info;
+            (info, found) = (facts.info, facts.found);
         }
         let own_state = params.text(STATE).filter(|state| ParkedRequests::is_own(state));
-        let token = meta.and_then(|meta| meta.get(PROGRESS_TOKEN)).filter(|token| is_id(token.get()));
         let mut way = Box::new(Way {
             gateway: self.gateway.clone(),
             requests: self.state.parked.clone(),
@@ -110,15 +109,13 @@ impl Call<'_> {
                 _ => None,
             },
             members,
-            token: token.map(|token| self.request.part(token.get())),
-            level: envelope.level,
-            client: envelope.client.info.clone(),
+            said: self.said.clone(),
             info,
             is_resumed: own_state.is_some(),
             parked: None,
         });
-        if way.level.is_some() {
-            self.gateway.count_deprecated(Deprecated::Logging, way.client.as_deref());
+        if self.said.level.is_some() {
+            self.gateway.count_deprecated(Deprecated::Logging, self.said.client.as_deref());
         }
         let again = match own_state {
             Some(state) => {
@@ -133,15 +130,14 @@ impl Call<'_> {
         match again {
             None => {}
             Some(Again::Make) => {
-                let (client, trace) = (self.state.next_client(), trace_of(self.headers));
-                way.parked = Some(way.begun(asked, meta, envelope, client, trace));
+                way.parked = Some(way.begun(asked, self.state.next_client(), found));
             }
             Some(Again::GiveUp) => {
                 let result = way.over(not_opened(&asked)).map(|result| outgoing::answer(&way.id, result));
                 return result;
             }
         }
-        way.answer(takes_streams(self.headers)).await
+        way.answer(self.context).await
     }
 }
 
@@ -173,11 +169,8 @@ struct Way {
     uri: Option<Box<str>>,
     /// The members of `params` but for `_meta`.
     members: Bytes,
-    /// The client's progress token, raw JSON; `None` if it wants no progress.
-    token: Option<Bytes>,
-    level: Option<Level>,
-    /// The client's `clientInfo`, raw JSON; `None` if it sent none.
-    client: Option<Bytes>,
+    /// What the client says besides what it asks.
+    said: Arc<Said>,
     /// What the server said of itself; `None` if that is to be looked up.
     info: Option<Arc<ServerInfo>>,
     /// `true` for one that comes with a state of this gateway.
@@ -196,19 +189,12 @@ enum Next {
 
 impl Way {
     /// Begins the request.
-    fn begun(
-        &self,
-        asked: Asked,
-        meta: Option<&Members<'_>>,
-        envelope: check::Envelope,
-        client: u64,
-        trace: Option<TraceContext<'_>>,
-    ) -> Parked {
-        let check::Envelope { client: described, level } = envelope;
-        let port = ModernPort::new(client, self.caller.member().id.clone(), described.abilities);
-        let (exchange, events) = match self.token.is_some() || self.level.is_some() {
+    fn begun(&self, asked: Asked, client: u64, found: Option<Found>) -> Parked {
+        let Said { envelope, level, abilities, token, .. } = &*self.said;
+        let port = ModernPort::new(client, self.caller.member().id.clone(), *abilities);
+        let (exchange, events) = match token.is_some() || level.is_some() {
             true => {
-                let (exchange, events) = Exchange::with_events(self.level.is_some());
+                let (exchange, events) = Exchange::with_events(level.is_some());
                 (exchange, Some(events))
             }
             false => (Exchange::default(), None),
@@ -217,9 +203,10 @@ impl Way {
             server: self.server.clone(),
             asked,
             members: self.members_of_server(),
-            envelope: Box::new(Envelope::new(meta, described, level.map(Level::name), true, trace)),
+            envelope: envelope.clone(),
             exchange: Some(Arc::new(exchange.answered_by(port.clone()))),
             timeout: None,
+            found,
         };
         let answer = Box::pin(self.gateway.relay(self.caller.clone(), request));
         Parked::new(Running { answer, events, port }, self.caller.clone())
@@ -270,13 +257,13 @@ impl Way {
     }
 
     /// Returns the answer: JSON if it comes before anything else and in time, else a stream.
-    async fn answer(mut self: Box<Self>, takes_streams: bool) -> Result<Response, Fault> {
+    async fn answer(mut self: Box<Self>, context: &RequestContext) -> Result<Response, Fault> {
         // A question that the client has left out is asked again, and the server is not waited for.
         let is_open = self.parked.as_ref().is_some_and(|parked| !parked.questions.is_empty());
         let asked_again = if is_open { self.put_aside() } else { None };
-        let first = match (asked_again, takes_streams) {
+        let first = match (asked_again, self.said.takes_streams) {
             (Some(questions), _) => Some(Next::Last(questions)),
-            (None, true) => tokio::time::timeout(UPGRADE_AFTER, self.next()).await.ok(),
+            (None, true) => context.within(UPGRADE_AFTER, &mut pin!(self.next())).await,
             (None, false) => Some(self.last().await),
         };
         match first {
@@ -368,12 +355,12 @@ impl Way {
     fn event(&self, event: &Event) -> Option<Vec<u8>> {
         match event {
             Event::Progress(params) => {
-                let params = progress_for(params, self.token.as_deref()?)?;
+                let params = progress_for(params, self.said.token.as_deref()?)?;
                 Some(outgoing::notification(method::PROGRESS, Some(&params)))
             }
             Event::Log(params) => {
                 let said = Level::of_message(std::str::from_utf8(params).ok()?);
-                (said >= self.level?).then(|| outgoing::notification(method::MESSAGE, Some(params)))
+                (said >= self.said.level?).then(|| outgoing::notification(method::MESSAGE, Some(params)))
             }
         }
     }
@@ -383,7 +370,7 @@ impl Way {
         let parked = self.parked.as_mut()?;
         let asked = parked.running.take_asked();
         for feature in asked.iter().filter_map(|one| deprecated_question(&one.method)) {
-            self.gateway.count_deprecated(feature, self.client.as_deref());
+            self.gateway.count_deprecated(feature, self.said.client.as_deref());
         }
         parked.ask(asked);
         let questions = parked.questions();

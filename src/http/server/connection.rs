@@ -237,8 +237,8 @@ async fn run(
             }
             let now = Instant::now();
             match due {
-                Some(due) if due <= now && watch.may_ask_client(now) => {
-                    // The client is looked at whenever the connection is polled.
+                Some(due) if due <= now && (watch.wakes(now) || watch.may_ask_client(now)) => {
+                    // The answer and the client are looked at whenever the connection is polled.
                     if let Poll::Ready(ended) = connection.poll(cx) {
                         return Poll::Ready(ended);
                     }

@@ -105,6 +105,8 @@ pub(in crate::http) struct ConnectionState {
     write_due: AtomicU64,
     /// Nanoseconds after `epoch` at which a client that has closed its sending half is checked; else `NEVER`.
     left_due: AtomicU64,
+    /// Nanoseconds after `epoch` at which whoever makes the answer is to be polled; else `NEVER`.
+    wake_due: AtomicU64,
     /// Nanoseconds after `epoch` at which the head ended whose body has yet to arrive.
     body_since: AtomicU64,
     /// Number of the first request that must be refused, counted from 1; `NEVER` for none.
@@ -135,6 +137,7 @@ impl ConnectionState {
             request_due: AtomicU64::new(nanos(patience.head)),
             write_due: never(),
             left_due: never(),
+            wake_due: never(),
             body_since: AtomicU64::new(0),
             bad_head: never(),
             bad_coding: not(),
@@ -224,6 +227,7 @@ impl ConnectionState {
         self.enter(State::Handling);
         self.takes_interim.store(version >= Version::HTTP_11, Relaxed);
         self.request_due.store(NEVER, Relaxed);
+        self.wake_due.store(NEVER, Relaxed);
         if self.is_reading(Reading::Body) {
             self.body_since.store(self.after(Duration::ZERO), Relaxed);
         }
@@ -235,7 +239,28 @@ impl ConnectionState {
     pub(in crate::http) fn answering(&self) {
         // Too late for a question.
         self.ask.store(false, Relaxed);
+        self.wake_due.store(NEVER, Relaxed);
         self.enter(State::Streaming);
+    }
+
+    /// Has whoever makes the answer polled after this time, by the timer that the connection has anyway.
+    pub(in crate::http) fn wake_after(&self, time: Duration) {
+        self.wake_due.store(self.after(time), Relaxed);
+    }
+
+    /// Reports whether that time is over.
+    pub(in crate::http) fn has_woken(&self) -> bool {
+        self.wake_due.load(Relaxed) == NEVER
+    }
+
+    /// Reports, once, that whoever makes the answer is to be polled now.
+    pub(super) fn wakes(&self, now: Instant) -> bool {
+        let due = self.wake_due.load(Relaxed);
+        let is_due = due != NEVER && self.epoch + Duration::from_nanos(due) <= now;
+        if is_due {
+            self.wake_due.store(NEVER, Relaxed);
+        }
+        is_due
     }
 
     /// Notes that the answer to the request is complete.
@@ -339,7 +364,7 @@ impl ConnectionState {
     /// Returns the nearest deadline; `None` if there is none.
     pub(super) fn due(&self) -> Option<Instant> {
         let due = self.request_due.load(Relaxed).min(self.write_due.load(Relaxed));
-        let due = due.min(self.left_due.load(Relaxed));
+        let due = due.min(self.left_due.load(Relaxed)).min(self.wake_due.load(Relaxed));
         (due != NEVER).then(|| self.epoch + Duration::from_nanos(due))
     }
 

@@ -32,6 +32,8 @@ pub struct Envelope {
     is_modern_client: bool,
     /// The client's own members that belong to no hop, without braces, on one line.
     rest: Bytes,
+    /// What was written for a child of each era: of the legacy one first.
+    written: [OnceLock<Bytes>; 2],
 }
 
 impl Envelope {
@@ -52,14 +54,18 @@ impl Envelope {
         if let Some(trace) = trace.filter(|_| !names_trace) {
             trace.write(&mut rest);
         }
-        Envelope { client, log_level, is_modern_client, rest: rest.into() }
+        Envelope { client, log_level, is_modern_client, rest: rest.into(), written: Default::default() }
     }
 
-    /// Writes the members for a child of this era, without braces, on one line. A legacy child gets the client's capabilities
+    /// Returns the members for a child of this era, without braces, on one line. A legacy child gets the client's capabilities
     /// with the request of a modern client: some read them there, and in its own handshake it heard only those of the gateway
     /// (measured: TypeScript SDK 2.4; Python 2.3 ignores them).
     pub fn of(&self, era: Era) -> Bytes {
-        let Envelope { client, log_level, is_modern_client, rest } = self;
+        self.written[usize::from(era == Era::Modern)].get_or_init(|| self.write(era)).clone()
+    }
+
+    fn write(&self, era: Era) -> Bytes {
+        let Envelope { client, log_level, is_modern_client, rest, written: _ } = self;
         let info = client.info.as_ref().map_or(0, Bytes::len);
         let mut out = Vec::with_capacity(320 + client.capabilities.len() + info + rest.len());
         if era == Era::Modern {

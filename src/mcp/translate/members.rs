@@ -31,6 +31,10 @@ pub struct Params<'a> {
     pub members: Members<'a>,
     /// The members of `_meta`; `None` if it is missing or null. Anything else than an object is refused.
     pub meta: Option<Members<'a>>,
+    /// `_meta` as it is written; `None` if it is missing, or was read by the general reader.
+    pub raw_meta: Option<&'a str>,
+    /// `true` if `_meta` is the one that was known, whose members are not read again.
+    pub is_known: bool,
 }
 
 impl<'a> Members<'a> {
@@ -148,13 +152,21 @@ impl<'de> Visitor<'de> for MembersVisitor {
 }
 
 impl<'a> Params<'a> {
-    /// Takes `params` that are plain; `None` for any others.
-    pub fn scan(reader: &mut Reader<'a>) -> Option<Params<'a>> {
+    /// Takes `params` that are plain; `None` for any others. A `_meta` that is written like `known`, an object, is not
+    /// read again.
+    pub fn scan(reader: &mut Reader<'a>, known: Option<&str>) -> Option<Params<'a>> {
         let members = Members { list: Vec::with_capacity(4), has_gaps: false };
-        let (mut params, mut meta_behind) = (Params { members, meta: None }, false);
+        let (mut params, mut meta_behind) = (Params { members, ..Params::default() }, false);
         reader.object(|name, reader| {
             if name == META {
-                params.meta = Some(Members::scan(reader)?);
+                // Of two the last counts.
+                (params.meta, params.raw_meta) = (None, None);
+                params.is_known = known.is_some_and(|known| reader.same(known));
+                if !params.is_known {
+                    let from = reader.rest_of_text();
+                    params.meta = Some(Members::scan(reader)?);
+                    params.raw_meta = from.get(..from.len() - reader.rest_of_text().len());
+                }
                 meta_behind = !params.members.list.is_empty();
                 return Some(());
             }
@@ -182,7 +194,7 @@ impl<'de> Visitor<'de> for ParamsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params<'de>, A::Error> {
         let members = Members { list: Vec::with_capacity(4), has_gaps: false };
-        let (mut params, mut meta_behind) = (Params { members, meta: None }, false);
+        let (mut params, mut meta_behind) = (Params { members, ..Params::default() }, false);
         while let Some(name) = map.next_key_seed(Name)? {
             if name == META {
                 params.meta = map.next_value()?;

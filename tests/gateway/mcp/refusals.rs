@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{SERVERS, stats, world};
 use crate::support::ask::ask;
+use crate::support::http::Connection;
 use crate::support::mcp::{LEGACY, MODERN, OURS, Post, Session, coded, hello, modern};
 
 #[tokio::test]
@@ -54,6 +55,46 @@ async fn an_envelope_or_header_that_is_missing_or_wrong_has_its_own_code() {
         }
     }
     assert_eq!(stats(&gateway, "legacy").await["executions"], 1, "nothing of all that reached the child");
+    gateway.stop().await;
+}
+
+/// A connection keeps what its last request said besides what it asked, and does not read the same again.
+#[tokio::test]
+async fn what_a_request_says_counts_whatever_the_one_before_it_said() {
+    let gateway = world("").await;
+    let client = modern(&gateway, "legacy");
+    let mut connection = Connection::open(gateway.address(), &[]).await.expect("a connection");
+    let call = || client.call("meta", json!({}));
+    let tool = "\"name\":\"meta\"";
+    let version = format!("\"{MODERN}\"");
+    let (capabilities, last) = ("clientCapabilities\":{}", "\"version\":\"1\"}}");
+    let odd: [(&str, Post<'_>, u16, i64); 8] = [
+        ("another tool in the body", call().but(tool, "\"name\":\"sleep\""), 400, -32020),
+        ("another method in the body", call().but("tools/call", "tools/list"), 400, -32020),
+        ("another version in the body", call().but(&version, "\"2999-01-01\""), 400, -32020),
+        ("no capabilities", call().but("clientCapabilities", "clientC"), 400, -32602),
+        ("capabilities that are a list", call().but(capabilities, "clientCapabilities\":[]"), 400, -32602),
+        ("another _meta before it", call().but("\"_meta\"", "\"_meta\":{},\"_meta\""), 200, 0),
+        ("another _meta behind it", call().but(last, &format!("{last},\"_meta\":{{}}")), 400, -32602),
+        ("no id that can be one", call().but("\"id\":1", "\"id\":{}"), 400, -32600),
+    ];
+    for (what, post, status, code) in odd {
+        for _ in 0..2 {
+            let told = call().send_on(&mut connection).await.expect(200);
+            let told = &told["result"]["structuredContent"];
+            assert_eq!(told[format!("{OURS}clientCapabilities")], json!({}), "before {what}: {told}");
+        }
+        let told = post.send_on(&mut connection).await.expect(status);
+        assert_eq!(told["error"]["code"].as_i64().unwrap_or_default(), code, "{what}: {told}");
+    }
+    let notice = call().but("\"id\":1,", "").send_on(&mut connection).await;
+    assert_eq!(notice.status, 202, "{}", notice.text());
+    let more = client.clone().can(json!({"roots": {}}));
+    for (asked, expected) in [(&client, json!({})), (&more, json!({"roots": {}})), (&client, json!({}))] {
+        let told = asked.call("meta", json!({})).send_on(&mut connection).await.expect(200);
+        let told = &told["result"]["structuredContent"];
+        assert_eq!(told[format!("{OURS}clientCapabilities")], expected, "{told}");
+    }
     gateway.stop().await;
 }
 

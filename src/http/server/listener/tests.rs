@@ -3,9 +3,9 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use hyper::body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::gateway::AuditHandle;
 use crate::http::DIALECTS;
+use crate::http::core::context::RequestContext;
 use crate::http::edge::{Guard, Policy};
 use crate::http::server::places::MIN_HELD;
 use crate::http::server::state::LEFT_GRACE;
@@ -109,7 +110,12 @@ async fn start(bounds: ConnectionLimits) -> Server {
             drop(sender);
         })
     };
+    let late = async |Extension(context): Extension<Arc<RequestContext>>| {
+        let mut never = std::future::pending::<&str>();
+        context.within(Duration::from_millis(20), &mut never).await.unwrap_or("late")
+    };
     let router = Router::new()
+        .route("/late", get(late))
         .route("/stream", get(stream))
         .route("/pieces", get(pieces))
         .route("/ok", get(async || "ok"))
@@ -168,6 +174,21 @@ async fn closed(stream: &mut TcpStream) -> usize {
 }
 
 const OK: &str = "GET /ok HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[tokio::test]
+async fn an_answer_that_takes_its_time_is_looked_at_again_plain_or_not() {
+    let server = start(bounds()).await;
+    let mut stream = server.connect().await;
+    let plain = "GET /late HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    // What is sent in chunks is for hyper, and so is all that comes after.
+    let chunks = "GET /late HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    for request in [plain, OK, plain, plain, chunks, OK, plain] {
+        let told = exchange(&mut stream, request).await;
+        assert!(told.ends_with(if request == OK { "ok" } else { "late" }), "{request}: {told}");
+    }
+    server.stop.send_replace(true);
+    server.ended().await;
+}
 
 #[tokio::test]
 async fn a_connection_serves_many_requests_cut_anywhere() {
