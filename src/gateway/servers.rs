@@ -1,5 +1,6 @@
 //! The servers as callers may see them: what they are, what they announced, what they use and what they wrote.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,21 @@ impl Gateway {
         let handle = self.handle(&*self.entry(caller, id_or_name)?)?;
         let usage = tokio::task::spawn_blocking(move || scraping::usage_of(&handle));
         Ok(while_accepted(caller, usage).await?.unwrap_or_default())
+    }
+
+    /// Returns the keys whose calls to a server wait, each with its name, if it is still there, and their number: the longest
+    /// line first.
+    pub fn queue(
+        &self,
+        caller: &Principal,
+        id_or_name: &str,
+    ) -> Result<Vec<(Arc<str>, Option<String>, usize)>, Error> {
+        require(caller, Right::Administer)?;
+        let mut waiting: Vec<_> =
+            self.handle(&*self.entry(caller, id_or_name)?)?.waiting().into_iter().collect();
+        waiting.sort_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then_with(|| a.cmp(b)));
+        let mut names = if waiting.is_empty() { HashMap::new() } else { self.key_names() };
+        Ok(waiting.into_iter().map(|(key, waiting)| (key.clone(), names.remove(&key), waiting)).collect())
     }
 
     /// Returns the last lines that a server's children wrote beside messages, at most `count`, newest last.

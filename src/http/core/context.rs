@@ -13,6 +13,7 @@ use self::record::Record;
 pub(in crate::http) use self::record::Unnamed;
 use super::auth_error::{AuthError, Challenge};
 use super::head::RequestHead;
+use super::sign_in::SignedIn;
 use super::timestamp::retry_seconds;
 use crate::gateway::{Origin, Principal, RateReading};
 use crate::http::server::peer::Peer;
@@ -38,7 +39,7 @@ pub(in crate::http) struct RequestContext {
     /// Caller and rate, set once the caller is known.
     known: OnceLock<Known>,
     /// Principal that is signed in, where the request came by the dashboard: it stands in for a credential.
-    signed_in: Option<Box<Principal>>,
+    signed_in: Option<Box<SignedIn>>,
     /// Outcome of verifying the access token of the request, once there is one.
     token: OnceLock<Box<Result<Principal, AuthError>>>,
     /// Challenge of a refusal, which tells where access tokens come from.
@@ -72,7 +73,7 @@ impl RequestContext {
         claims_nearness: bool,
         origin: Origin,
         head: Option<Arc<RequestHead>>,
-        signed_in: Option<Box<Principal>>,
+        signed_in: Option<Box<SignedIn>>,
     ) -> Arc<RequestContext> {
         Arc::new(RequestContext {
             peer,
@@ -118,7 +119,7 @@ impl RequestContext {
     }
 
     /// Returns who is signed in, where the request came by the dashboard.
-    pub(super) fn signed_in(&self) -> Option<&Principal> {
+    pub(in crate::http) fn signed_in(&self) -> Option<&SignedIn> {
         self.signed_in.as_deref()
     }
 
