@@ -4,7 +4,8 @@
 //
 // The page is never loaded again. It goes from part to part as somebody who watches does, and is looked at on the table of the
 // servers after garbage was collected: the memory of the daemon, the heap and the nodes of the page. A table of the samples,
-// the medians of their first and last quarter, exit code 1 if one has grown.
+// the medians of their first and last quarter, exit code 1 if one has grown, or if there are too few to say: ten minutes are the
+// least.
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { daemonAt, enter, flag, go, newHome, print, row, startBrowser, startDaemon } from './support.mjs';
@@ -99,6 +100,6 @@ print(['', 'first quarter', 'last quarter', 'may grow by', ''], Object.entries(M
   if (isGrown) end = 1;
   return [name, first?.toFixed(1), last?.toFixed(1), may.toFixed(1), isGrown ? 'HAS GROWN' : 'flat'];
 }));
-if (counted.length < 2 || calls < seconds || !deaths) { console.log('too little happened to say anything'); end = 1; }
+if (samples.length < 16 || calls < seconds || !deaths) { console.log('too little happened to tell growth from warming up: ten minutes are the least'); end = 1; }
 for (const text of wrong.slice(0, 5)) { console.log(`on the page: ${text}`); end = 1; }
 process.exit(end);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::errors::ApiError;
 use super::fields::success;
 use super::{Administrator, Id, Shared, json, mcp_id};
+use crate::gateway::KeyQueue;
 
 /// The calls of one key that wait.
 #[derive(Serialize)]
@@ -26,7 +27,11 @@ pub(super) async fn show(
     State(shared): State<Shared>,
     id: Id,
 ) -> Result<Response, ApiError> {
-    let lines = shared.gateway.queue(&caller, &mcp_id(id)?)?.into_iter();
-    let line = |(key_id, key_name, waiting)| LineOfKey { key_id, key_name, waiting };
-    Ok(json(success(lines.map(line).collect::<Vec<_>>(), None)))
+    let lines = shared.gateway.queue(&caller, &mcp_id(id)?)?;
+    let told = lines.into_iter().map(|KeyQueue { key_id, key_name, waiting }| LineOfKey {
+        key_id,
+        key_name,
+        waiting,
+    });
+    Ok(json(success(told.collect::<Vec<_>>(), None)))
 }
