@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization prometheus browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-activity bench-gateway bench-remotes
+.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization prometheus browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-activity bench-gateway bench-remotes bench-ui
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -116,14 +116,22 @@ ui: real-servers ui-install ## The dashboard in Debian's Chromium before real se
 	cargo build --locked --bin mcpvisor
 	$(try_ui) $(if $(ONLY),--only "$(ONLY)") $(if $(PICTURES),--pictures $(abspath $(PICTURES)))
 
+bench-ui: ui-install ## 100 servers and 600 tools on the dashboard: the daemon's time, first paint, elements; fails beyond its bars
+	cargo build --locked --release --bin mcpvisor
+	node tests/ui/bench.mjs --daemon $(or $(CARGO_TARGET_DIR),target)/release/mcpvisor
+
 browser: ## A browser through /mcp: Playwright's server drives Debian's Chromium for a client of each era
 	tests/browser/install.sh
 	cargo build --locked --bin mcpvisor
 	python3 -B tests/browser/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor
 
-soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|clients|seed|unit, COUNT=, SECONDS=, RELEASE=1
+soak: real-servers ## The long runs: SCENARIO=cycles|kills|broken|mixed|idle|edit|durability|powercut|usage|limits|queries|hangups|ids|authority|slow|unread|budgets|clients|dashboard|seed|unit, COUNT=, SECONDS=, RELEASE=1
 ifeq ($(SCENARIO),seed)
 	SIMULATION_RUNS=$(or $(COUNT),2000) cargo test --locked $(if $(RELEASE),--release) --lib simulation -- --nocapture
+else ifeq ($(SCENARIO),dashboard)
+	tests/ui/install.sh
+	cargo build --locked $(if $(RELEASE),--release) --bin mcpvisor
+	node tests/ui/soak.mjs --daemon $(or $(CARGO_TARGET_DIR),target)/$(if $(RELEASE),release,debug)/mcpvisor $(if $(SECONDS),--seconds $(SECONDS)) $(if $(COUNT),--rate $(COUNT))
 else ifeq ($(SCENARIO),unit)
 	SOAK=long SOAK_COUNT=$(COUNT) cargo test --locked $(if $(RELEASE),--release) --lib
 else

@@ -307,6 +307,7 @@ async fn run(
     };
     let mut http = descriptors::fitted(&config.http, &opened.registry.list());
     http.mcp.session_key = session_key::load(&config.data_dir);
+    http.told = config::effective_of(config, flags, &ProcessEnvironment).into();
     let front = HttpServer::bind(http, tls).await.map_err(StartupError::io)?;
     let address = front.local_addr();
     let url = format!("{}://{address}", if watching.is_some() { "https" } else { "http" });

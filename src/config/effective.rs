@@ -1,8 +1,6 @@
 //! The settings that are in force, and where each comes from. Secrets are not shown: the few settings that may have one by mistake
 //! are shown as references only.
 
-use serde::Serialize;
-
 use super::environment::{
     ENV_CONFIG, ENV_DATA_DIR, ENV_DEBUG, ENV_HOST, ENV_LOG, ENV_PORT, ENV_SERVERS, Environment,
 };
@@ -11,29 +9,23 @@ use super::problem::Problems;
 use super::section::{Asked, AskedSetting, Document};
 use super::settings::Config;
 use super::{ConfigProblem, Flags, load, servers_file};
+use crate::http::EffectiveSetting;
 
 /// The configuration at its defaults; a test holds it against the code.
 const DEFAULTS: &str = include_str!("../../config/mcpvisor.example.toml");
 /// Settings that may have a secret in the wrong place: shown only as what cannot be one.
 const TOLD_WITH_CARE: [&str; 2] = ["llm.api_key", "llm.base_url"];
 
-/// A setting that is in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EffectiveSetting {
-    /// Its name, as in `server.port`.
-    pub setting: String,
-    /// Its value as it would be written in the configuration file; `None` if it is not set and has no fixed default.
-    pub value: Option<String>,
-    /// Where it comes from: `default`, a file with the line, or a variable.
-    pub origin: String,
-}
-
 /// Returns the settings that a daemon started here with these flags would have, in the order of the reference.
 ///
 /// # Errors
 /// As [`load`]: every problem of every source.
 pub fn effective(flags: &Flags, env: &dyn Environment) -> Result<Vec<EffectiveSetting>, Vec<ConfigProblem>> {
-    let config = load(flags, env)?;
+    Ok(effective_of(&load(flags, env)?, flags, env))
+}
+
+/// Returns the settings of a configuration that was read with these flags, as [`effective`] does.
+pub fn effective_of(config: &Config, flags: &Flags, env: &dyn Environment) -> Vec<EffectiveSetting> {
     let defaults = asked_of("defaults", DEFAULTS);
     let file = config.file.as_ref().map(|path| (path, servers_file::read_text(path).unwrap_or_default()));
     let written = match &file {
@@ -53,11 +45,11 @@ pub fn effective(flags: &Flags, env: &dyn Environment) -> Result<Vec<EffectiveSe
         };
         settings.push(EffectiveSetting { setting: path, value, origin });
     }
-    for (setting, variable, value) in overridden(&config) {
+    for (setting, variable, value) in overridden(config) {
         if let Some(known) = settings.iter_mut().find(|known| known.setting == setting) {
             // Those that depend on the system are shown as they came out.
-            if setting == "server.data_dir" && flags.data_dir.is_some() {
-                (known.value, known.origin) = (Some(value), "--data-dir".to_owned());
+            if let Some(flag) = given_by(flags, setting) {
+                (known.value, known.origin) = (Some(value), flag.to_owned());
             } else if by_variable(variable) {
                 (known.value, known.origin) = (Some(value), variable.to_owned());
             } else if known.value.is_none() || known.origin == "default" {
@@ -75,7 +67,19 @@ pub fn effective(flags: &Flags, env: &dyn Environment) -> Result<Vec<EffectiveSe
             });
         }
     }
-    Ok(settings)
+    settings
+}
+
+/// Returns the flag that gives a setting; `None` if none was used.
+fn given_by(flags: &Flags, setting: &str) -> Option<&'static str> {
+    let (is_given, flag) = match setting {
+        "server.host" => (flags.host.is_some(), "--host"),
+        "server.port" => (flags.port.is_some(), "--port"),
+        "server.data_dir" => (flags.data_dir.is_some(), "--data-dir"),
+        "server.servers" => (!flags.servers.is_empty(), "--servers"),
+        _ => (false, ""),
+    };
+    is_given.then_some(flag)
 }
 
 /// Returns every setting that a text is asked for, with what it says.
@@ -147,6 +151,18 @@ mod tests {
         assert_eq!(one(&settings, "server.drain"), some("\"20s\"", "default"));
         assert_eq!(one(&settings, "server.data_dir"), some("\"/home/u/.local/share/mcpvisor\"", "default"));
         assert_eq!(one(&settings, "http.tls_cert"), (None, "default".to_owned()));
+    }
+
+    #[test]
+    fn what_a_flag_gives_is_told_as_the_flags() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("m.toml");
+        std::fs::write(&file, "[server]\nport = 1\nhost = \"127.0.0.1\"\n").unwrap();
+        let flags = Flags { config: Some(file), port: Some(0), ..Flags::default() };
+        let env = MapEnvironment::new(&[("HOME", "/home/u"), ("MCPVISOR_PORT", "8000")]);
+        let settings = effective(&flags, &env).expect("valid");
+        assert_eq!(one(&settings, "server.port"), (Some("0".to_owned()), "--port".to_owned()));
+        assert_eq!(one(&settings, "server.host"), (Some("\"127.0.0.1\"".to_owned()), "m.toml:3".to_owned()));
     }
 
     #[test]

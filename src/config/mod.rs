@@ -29,7 +29,7 @@ mod values;
 use std::path::{Path, PathBuf};
 
 pub use connecting::{Link, TARGETS, Target, Uneditable, Way};
-pub use effective::{EffectiveSetting, effective};
+pub use effective::{effective, effective_of};
 pub use environment::{
     ENV_CONFIG, ENV_DATA_DIR, ENV_DEBUG, ENV_HOST, ENV_LOG, ENV_PORT, ENV_SERVERS, Environment,
     ProcessEnvironment,

@@ -1,5 +1,6 @@
 //! The servers as callers may see them: what they are, what they announced, what they use and what they wrote.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use super::dispatch::{self, await_child, await_update, unreachable};
 use super::isolation::has_pools;
 use super::log_follower::{LogFollower, Reader};
 use super::standing::{self, require, while_accepted};
-use super::view::ServerView;
+use super::view::{KeyQueue, ServerView};
 use super::{Error, Gateway, check_permitted, check_runs, not_found, scraping};
 use crate::access::{Principal, Right};
 use crate::registry::ServerEntry;
@@ -38,6 +39,17 @@ impl Gateway {
         let handle = self.handle(&*self.entry(caller, id_or_name)?)?;
         let usage = tokio::task::spawn_blocking(move || scraping::usage_of(&handle));
         Ok(while_accepted(caller, usage).await?.unwrap_or_default())
+    }
+
+    /// Returns the keys whose calls to a server wait, the longest line first.
+    pub fn queue(&self, caller: &Principal, id_or_name: &str) -> Result<Vec<KeyQueue>, Error> {
+        require(caller, Right::Administer)?;
+        let waiting = self.handle(&*self.entry(caller, id_or_name)?)?.waiting();
+        let mut names = if waiting.is_empty() { HashMap::new() } else { self.key_names() };
+        let line = |(key_id, waiting)| KeyQueue { key_name: names.remove(&key_id), key_id, waiting };
+        let mut lines: Vec<KeyQueue> = waiting.into_iter().map(line).collect();
+        lines.sort_by(|a, b| b.waiting.cmp(&a.waiting).then_with(|| a.key_id.cmp(&b.key_id)));
+        Ok(lines)
     }
 
     /// Returns the last lines that a server's children wrote beside messages, at most `count`, newest last.

@@ -47,6 +47,17 @@ pub struct ServerView {
     pub breaker: BreakerState,
 }
 
+/// The calls of one key to a server that wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyQueue {
+    /// Id of the key.
+    pub key_id: Arc<str>,
+    /// Its name; `None` if the key is gone.
+    pub key_name: Option<String>,
+    /// Number of its calls that wait for a place.
+    pub waiting: usize,
+}
+
 impl From<Surface> for DialectName {
     fn from(surface: Surface) -> DialectName {
         match surface {

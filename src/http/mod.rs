@@ -45,7 +45,7 @@ pub use self::server::peer::PeerInfo;
 pub use self::server::places::{Places, places_within, share_of};
 pub use self::server::request_body::RequestBody;
 pub use self::server::tls::{Tls, TlsError, TlsFiles};
-pub use self::settings::{ApiAuth, McpSettings, SessionKey, Settings, SocketPlace};
+pub use self::settings::{ApiAuth, EffectiveSetting, McpSettings, SessionKey, Settings, SocketPlace};
 
 /// The HTTP front, bound and not yet serving: clients that come early wait in the kernel's queue.
 pub struct HttpServer {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::core::streams::StreamLimits;
 use super::server::places::{Places, share_of};
 use super::server::tls::TlsFiles;
@@ -97,6 +99,18 @@ impl Default for McpSettings {
     }
 }
 
+/// A setting that is in force, as it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct EffectiveSetting {
+    /// Its name, as in `server.port`.
+    pub setting: String,
+    /// Its value as it would be written in the configuration file; `None` if it is not set and has no fixed default.
+    pub value: Option<String>,
+    /// Where it comes from: `default`, a file with the line, or a variable.
+    pub origin: String,
+}
+
 /// Settings of the HTTP front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -149,6 +163,8 @@ pub struct Settings {
     pub redact_env: bool,
     /// `true` to put the cause of an internal error into its answer.
     pub debug: bool,
+    /// All settings of the daemon, as administrators are told of them.
+    pub told: Arc<[EffectiveSetting]>,
 }
 
 impl Default for Settings {
@@ -176,6 +192,7 @@ impl Default for Settings {
             max_streams_per_key: None,
             redact_env: false,
             debug: false,
+            told: Arc::default(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Each call takes one short lock twice, and never holds it across an await.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -129,6 +130,13 @@ impl Admission {
 
     pub(super) fn load(&self) -> Load {
         self.desk().load()
+    }
+
+    /// Adds the number of calls that each caller has waiting.
+    pub(super) fn add_waiting(&self, callers: &mut HashMap<Arc<str>, usize>) {
+        for (caller, waiting) in self.desk().queue.lines() {
+            *callers.entry(caller.clone()).or_default() += waiting;
+        }
     }
 
     pub(super) fn queue_limit(&self) -> usize {

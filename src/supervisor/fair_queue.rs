@@ -37,6 +37,11 @@ impl<T> FairQueue<T> {
         self.len
     }
 
+    /// Returns the callers that wait, each with the number of its items, in no order.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&Arc<str>, usize)> {
+        self.lines.iter().map(|(caller, line)| (caller, line.len()))
+    }
+
     /// Adds an item at the end of a caller's line, in a queue of at most `limit` items.
     pub(super) fn push(&mut self, caller: &Arc<str>, item: T, limit: usize) -> Pushed<T> {
         let displaced = if self.len < limit {

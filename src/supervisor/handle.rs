@@ -2,6 +2,7 @@
 //! supervisor write it; all other parts read it.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -263,6 +264,16 @@ impl ServerHandle {
             load.queued += of_pool.queued;
         }
         (load, breaker)
+    }
+
+    /// Returns the number of calls that each caller has waiting, also for its pools, in no order.
+    pub fn waiting(&self) -> HashMap<Arc<str>, usize> {
+        let mut callers = HashMap::new();
+        self.admission.add_waiting(&mut callers);
+        for pool in self.pools.all() {
+            pool.admission.add_waiting(&mut callers);
+        }
+        callers
     }
 
     /// Gives a call a place on a child or in the queue, or returns why not. `caller` tells apart the

@@ -46,6 +46,10 @@ async fn a_caller_who_leaves_makes_room_at_once() {
         (gateway.server("narrow").await["traffic"]["queued"] == 1).then_some(())
     })
     .await;
+    let queue = gateway.get("/v1/mcps/narrow/queue").await.expect(200)["data"].clone();
+    assert_eq!((&queue[0]["waiting"], queue.as_array().map(Vec::len)), (&json!(1), Some(1)), "{queue}");
+    assert!(queue[0]["key_id"].as_str().is_some_and(|id| id.starts_with("key_")), "{queue}");
+    assert!(queue[0]["key_name"].is_string(), "{queue}");
     let left = Instant::now();
     call.abort();
     next.await.expect("no panic").expect("an answer").expect(200);

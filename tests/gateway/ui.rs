@@ -159,19 +159,86 @@ async fn a_revoked_key_ends_the_sign_in_and_its_stream_at_once() {
     gateway.stop().await;
 }
 
-#[tokio::test]
-async fn signing_out_ends_the_stream_and_the_cookie() {
-    let gateway = TestGateway::new().config_toml(CONFIG).server("fake", fake(&[])).start().await;
-    let page = sign_in(&gateway, gateway.key()).await;
+/// Opens a stream as the page does.
+async fn follow(gateway: &Gateway, page: &Page, path: &str) -> Following {
     let head: String = page.headers().iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request = format!("GET /ui/events?log=fake HTTP/1.1\r\nhost: {}\r\n{head}\r\n", gateway.address());
-    let mut stream = Following::of(gateway.raw_socket().await, request.as_bytes()).await;
-    stream.until("event: servers").await;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{head}\r\n", gateway.address());
+    Following::of(gateway.raw_socket().await, request.as_bytes()).await
+}
+
+#[tokio::test]
+async fn signing_out_ends_every_stream_of_that_sign_in_and_of_no_other() {
+    let gateway = TestGateway::new().config_toml(CONFIG).server("fake", fake(&[])).start().await;
+    let (page, other) = (sign_in(&gateway, gateway.key()).await, sign_in(&gateway, gateway.key()).await);
+    let paths = [
+        ("/ui/events?log=fake", "event: servers"),
+        ("/ui/api/v1/mcps/fake/logs?follow=true", "text/event-stream"),
+        ("/ui/api/v1/activity?follow=true", "text/event-stream"),
+    ];
+    let mut streams = Vec::new();
+    for (path, sign) in paths {
+        for page in [&page, &other] {
+            let mut stream = follow(&gateway, page, path).await;
+            stream.until(sign).await;
+            streams.push((path, stream));
+        }
+    }
     let out = send(&gateway, "DELETE", "/ui/session", &page.headers(), None).await;
     assert_eq!(out.status, 204);
     assert!(out.headers["set-cookie"].to_str().expect("text").contains("Max-Age=0"));
-    stream.until("\"reason\":\"signed_out\"").await;
-    assert_eq!(send(&gateway, "GET", "/ui/session", &page.headers(), None).await.status, 401);
+    let mut others = Vec::new();
+    for (n, (path, mut stream)) in streams.into_iter().enumerate() {
+        match n % 2 {
+            0 => drop(stream.until("\"reason\":\"signed_out\"").await.len()),
+            _ => others.push((path, stream)),
+        }
+    }
+    for path in ["/ui/session", "/ui/events", "/ui/api/v1/mcps"] {
+        assert_eq!(send(&gateway, "GET", path, &page.headers(), None).await.status, 401, "{path}");
+    }
+    // Those of the other sign-in go on: they bring what happens from now on.
+    let call = json!({"mcp_id": "fake", "tool": "echo", "arguments": {"text": "hi"}});
+    send(&gateway, "POST", "/ui/api/v1/mcp/invoke", &other.headers(), Some(call)).await.expect(200);
+    for (path, mut stream) in others {
+        match path {
+            "/ui/api/v1/activity?follow=true" => drop(stream.until("\"tool\":\"echo\"").await.len()),
+            "/ui/events?log=fake" => drop(stream.until("\"calls\":1").await.len()),
+            // Removing the server ends it for a reason of its own.
+            _ => {
+                gateway.delete("/api/servers/fake").await.expect(200);
+                stream.until("\"reason\":\"removed\"").await;
+            }
+        }
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn settings_are_told_to_administrators_with_where_each_comes_from() {
+    let config =
+        format!("{CONFIG}[llm]\nbase_url = \"http://127.0.0.1:9/v1?key=s3cret\"\n[log]\nlevel = \"info\"\n");
+    let gateway = TestGateway::new().config_toml(&config).start().await;
+    let page = sign_in(&gateway, gateway.key()).await;
+    let reply = send(&gateway, "GET", "/ui/api/v1/settings", &page.headers(), None).await;
+    let settings = reply.expect(200)["data"].clone();
+    let of = |name: &str| {
+        let all = settings.as_array().expect("a list").iter();
+        all.clone().find(|setting| setting["setting"] == name).expect(name).clone()
+    };
+    assert_eq!(of("api.auth")["value"], "\"required\"");
+    assert!(of("api.auth")["origin"].as_str().expect("text").ends_with(".toml:2"), "{}", of("api.auth"));
+    assert_eq!(
+        (&of("http.body_limit")["value"], &of("http.body_limit")["origin"]),
+        (&json!("\"1MiB\""), &json!("default"))
+    );
+    assert!(
+        !reply.text().contains("s3cret") && reply.text().contains("[REDACTED]"),
+        "{}",
+        of("llm.base_url")
+    );
+    let (_, key) = new_key(&gateway, json!({"name": "eyes", "owner_id": "user_viewer"})).await;
+    let eyes = sign_in(&gateway, &key).await;
+    assert_eq!(send(&gateway, "GET", "/ui/api/v1/settings", &eyes.headers(), None).await.status, 403);
     gateway.stop().await;
 }
 

@@ -1,30 +1,24 @@
 // The dashboard in a real browser: Debian's Chromium, real servers that others wrote, and one that says what a page should not
 // believe.
 //
-//   run.mjs --daemon PATH_TO_MCPVISOR [--short] [--pictures FOLDER] [--only CHECK] [--browser PROGRAM]
+//   run.mjs --daemon PATH_TO_MCPVISOR [--short] [--pictures FOLDER] [--only CHECK] [--browser PROGRAM] [--web FOLDER]
 //
+// With `--web src/http/ui/web` the page's own scripts and styles come from there and not from the daemon: to try a change without
+// building it anew.
 // A line for each check. Exit codes: 0 all as it has to be; 1 something is not; 2 it could not be tried at all. `--short` leaves
 // out axe-core's second turn and the large numbers. Nothing may be asked of another host, and nothing may be said on the console.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync, mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { HERE, PATIENCE, daemonAt, enter, flag, go, newHome, real, row, startBrowser, startDaemon } from './support.mjs';
 
-const HERE = path.dirname(fileURLToPath(import.meta.url));
-const ROOT = path.resolve(HERE, '../..');
-const flag = (name) => { const at = process.argv.indexOf(`--${name}`); return at < 0 ? undefined : process.argv[at + 1]; };
 const short = process.argv.includes('--short');
 const pictures = flag('pictures');
 const only = flag('only');
-const daemonAt = path.resolve(flag('daemon') ?? `${ROOT}/target/debug/mcpvisor`);
-const PATIENCE = 30000;
-const real = (name) => `${ROOT}/tests/real/node_modules/.bin/${name}`;
+const web = flag('web');
 
-const home = mkdtempSync(path.join(tmpdir(), 'mcpvisor-ui-'));
+const home = newHome();
 const servers = {
   everything: { command: real('mcp-server-everything'), args: ['stdio'], description: 'A bit of everything MCP has' },
   memory: { command: real('mcp-server-memory'), env: { MEMORY_FILE_PATH: `${home}/memory.json` }, description: 'A small graph of facts' },
@@ -34,21 +28,7 @@ const servers = {
   broken: { command: process.execPath, args: ['-e', 'console.error("Error: Cannot find module \'left-pad\'"); process.exit(1)'], description: 'Never starts' },
   missing: { command: 'mcp-server-that-is-not-there' },
 };
-writeFileSync(`${home}/servers.json`, JSON.stringify({ mcpServers: servers }));
-writeFileSync(`${home}/mcpvisor.toml`, '[[members]]\nid = "user_owner"\nrole = "owner"\n[[members]]\nid = "user_viewer"\nrole = "viewer"\n');
-
-/** Starts the daemon and says where it is. */
-async function startDaemon() {
-  const child = spawn(daemonAt, ['serve', '--port', '0', '--data-dir', `${home}/data`, '--config', `${home}/mcpvisor.toml`, '--servers', `${home}/servers.json`], { cwd: home, env: { PATH: process.env.PATH, HOME: home, XDG_RUNTIME_DIR: home, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
-  const at = await new Promise((resolve, reject) => {
-    const hear = (chunk) => { said += chunk; const found = /PlexMCP API\s+(http:\/\/127\.0\.0\.1:\d+)\//.exec(said); if (found) resolve(found[1]); };
-    child.stdout.on('data', hear); child.stderr.on('data', hear);
-    child.once('exit', () => reject(new Error(`the daemon ended:\n${said}`)));
-    setTimeout(() => reject(new Error(`the daemon does not say where it is:\n${said}`)), PATIENCE).unref();
-  });
-  return { child, at, key: readFileSync(`${home}/data/owner.key`, 'utf8').trim() };
-}
+const config = '[[members]]\nid = "user_owner"\nrole = "owner"\n[[members]]\nid = "user_viewer"\nrole = "viewer"\n';
 
 /** A proxy that puts the daemon below a path of its own, as an nginx would, and speaks for others. */
 async function startProxy(at, prefix) {
@@ -67,33 +47,23 @@ async function startProxy(at, prefix) {
 class Wrong extends Error {}
 const need = (condition, otherwise) => { if (!condition) throw new Wrong(otherwise); };
 
-const { child, at, key } = await startDaemon().catch((error) => { console.error(error.message); rmSync(home, { recursive: true, force: true }); process.exit(2); });
-const browser = await chromium.launch({ executablePath: flag('browser') ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] }).catch((error) => { console.error(error.message); child.kill(); process.exit(2); });
+const daemon = await startDaemon(home, servers, config).catch((error) => { console.error(error.message); rmSync(home, { recursive: true, force: true }); process.exit(2); });
+const { child, at, key, ask } = daemon;
+const browser = await startBrowser().catch(async (error) => { console.error(error.message); await daemon.end(); process.exit(2); });
 const complaints = [];
 // What is refused on purpose is said on the console by the browser itself.
 let expected = [];
 
-async function newPage(base, { dark = false, width = 1280 } = {}) {
-  const context = await browser.newContext({ colorScheme: dark ? 'dark' : 'light', viewport: { width, height: 860 }, locale: 'en-GB' });
+async function newPage(base, { dark = false, width = 1280, context: shared } = {}) {
+  const context = shared ?? await browser.newContext({ colorScheme: dark ? 'dark' : 'light', viewport: { width, height: 860 }, locale: 'en-GB' });
   const page = await context.newPage();
+  if (web) await page.route(/\/ui\/[a-z]+\.(js|css)$/, (route) => { const name = new URL(route.request().url()).pathname.split('/').at(-1); return route.fulfill({ body: readFileSync(`${web}/${name}`), contentType: name.endsWith('.js') ? 'text/javascript' : 'text/css' }); });
   page.setDefaultTimeout(PATIENCE);
   page.on('console', (said) => { if (['error', 'warning'].includes(said.type()) && !expected.some((part) => said.text().includes(part))) complaints.push(`console: ${said.text()}`); });
   page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
   page.on('request', (request) => { const url = request.url(); if (!url.startsWith(base) && !url.startsWith('blob:') && !url.startsWith('data:')) complaints.push(`asked of elsewhere: ${url}`); });
   return page;
 }
-async function enter(page, base, with_) {
-  await page.goto(`${base}/ui`);
-  await page.getByLabel('Key').fill(with_);
-  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
-  await page.getByRole('heading', { name: 'Servers' }).waitFor();
-}
-const ask = async (method, route, body) => {
-  const told = await fetch(at + route, { method, headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' }, body: body && JSON.stringify(body) });
-  return told.json();
-};
-const row = (page, name) => page.locator('tbody tr', { has: page.getByRole('link', { name, exact: true }) });
-const go = async (page, hash) => { await page.evaluate((to) => { location.hash = to; }, hash); };
 
 const page = await newPage(at);
 const checks = {
@@ -252,12 +222,103 @@ const checks = {
     need(await page.evaluate(() => document.querySelectorAll('base, main iframe, main script, main style').length) === 0, 'a server put an element into the page');
     expected = [];
   },
+  async 'schemas that are none make a form or its text, and never blank the page'() {
+    for (let n = 0; n < 8; n += 1) {
+      await go(page, `#/server/hostile/tools/odd_${n}`);
+      await page.getByRole('heading', { name: `odd_${n}`, exact: true }).waitFor();
+      need(await page.locator('.field, .fault').count() < 500, `odd_${n} makes ${await page.locator('.field').count()} fields`);
+      need(await page.locator('.try button.main').count() === 1, `odd_${n} has no button to call it`);
+    }
+    await go(page, '#/server/hostile/tools/odd_1');
+    await page.getByRole('heading', { name: 'odd_1', exact: true }).waitFor();
+    expected = ['502'];
+    await page.getByRole('button', { name: 'Call', exact: true }).click();
+    await page.locator('.answer').getByText(/./).first().waitFor();
+    expected = [];
+    need(await page.getByRole('navigation', { name: 'Pages' }).isVisible(), 'the page is blank');
+  },
+  async 'a fault in one part names it and leaves the others, and that part comes back'() {
+    // What a daemon of another version or a proxy between might answer: shapes that nothing here expects.
+    const other = await newPage(at);
+    await enter(other, at, key);
+    expected = ['TypeError', 'An event cannot be read'];
+    let odd = true;
+    await other.route('**/ui/api/v1/mcps/*', (route) => (odd ? route.fulfill({ json: { success: true, data: { tools: { filter: 'text' }, supervision: { last_stderr: { length: 2 }, replicas: { length: 1 }, remarks: { map: 7 } } } } }) : route.continue()));
+    await other.route('**/ui/api/v1/audit*', (route) => (odd ? route.fulfill({ json: { success: true, data: [{ number: 1, details: 7n.toString(), at: {} }, null] } }) : route.continue()));
+    await go(other, '#/server/broken');
+    await other.getByRole('alert').getByText('Overview of broken cannot be shown').waitFor();
+    need(await other.getByRole('heading', { name: 'broken' }).isVisible() && await other.getByRole('link', { name: 'Definition' }).isVisible(), 'what is around the fault is gone');
+    await go(other, '#/server/broken/log');
+    await other.getByRole('log').getByText('left-pad').first().waitFor();
+    await go(other, '#/audit');
+    await other.getByText('Audit cannot be shown').waitFor();
+    await go(other, '#/servers');
+    await row(other, 'memory').getByText('ready').waitFor();
+    await go(other, '#/audit');
+    await other.getByText('Audit cannot be shown').waitFor();
+    odd = false;
+    await other.getByRole('button', { name: 'Load it again' }).click();
+    await other.locator('tbody tr').first().waitFor();
+    need(await other.locator('.fault').count() === 0, 'it is still told to be faulty');
+    // An event that reads as nothing known is left out, and the others go on.
+    await other.context().close();
+    const third = await newPage(at);
+    await third.route('**/ui/events*', (route) => route.fulfill({ contentType: 'text/event-stream', body: 'event: servers\ndata: {"all":true,"rows":7,"gone":[]}\n\nevent: servers\ndata: {"all":true,"rows":[{"id":"a","name":"odd","state":"ready","tools":{}},{"id":"b","name":"plain","state":"ready","tools":1,"calls_per_second":0,"p50_ms":null,"since":"2026-01-01T00:00:00Z","breaker":"closed","calls":0,"errors":0,"in_flight":0,"queued":0,"restarts":0}],"gone":[]}\n\n' }));
+    await enter(third, at, key);
+    await third.getByText('odd cannot be shown').waitFor();
+    await row(third, 'plain').getByText('ready').waitFor();
+    await third.context().close();
+    expected = [];
+  },
+  async 'a page that loses its sign-in says so and leads to the sign-in'() {
+    const context = await browser.newContext();
+    const [one, two] = [await newPage(at, { context }), await newPage(at, { context })];
+    await enter(one, at, key);
+    await two.goto(`${at}/ui/#/server/mortal/log`);
+    await two.getByRole('log').getByText(/it is/).first().waitFor();
+    await one.locator('.who summary').click();
+    await one.getByRole('button', { name: 'Sign out' }).click();
+    await one.getByLabel('Key').waitFor();
+    await two.getByText('You are no longer signed in').waitFor();
+    await two.getByLabel('Key').fill(key);
+    await two.getByRole('button', { name: 'Sign in', exact: true }).click();
+    // It is back where it was.
+    await two.getByRole('log').getByText(/it is/).first().waitFor();
+    await context.close();
+  },
+  async 'settings are shown with where each comes from'() {
+    await go(page, '#/settings');
+    await page.getByRole('rowheader', { name: 'allowed_origins' }).waitFor();
+    await page.getByRole('button', { name: 'not at their default' }).click();
+    await page.getByRole('rowheader', { name: 'data_dir' }).waitFor();
+    await page.getByRole('cell', { name: '--data-dir' }).waitFor();
+    need(await page.getByRole('rowheader', { name: 'allowed_origins' }).count() === 0, 'a default is shown as none');
+  },
+  async 'a server is stopped, started, disabled and enabled'() {
+    await go(page, '#/server/mortal');
+    for (const [button, state] of [['Stop', 'stopped'], ['Start', 'ready'], ['Disable', 'disabled'], ['Enable', 'ready']]) {
+      await page.getByRole('button', { name: button, exact: true }).click();
+      await page.locator('.title').getByText(state, { exact: false }).waitFor();
+    }
+  },
   async 'of 600 tools only those in sight are in the page'() {
     await go(page, '#/server/hostile/tools');
-    await page.getByPlaceholder('Find among 612 tools').waitFor();
+    await page.getByPlaceholder('Find among 620 tools').waitFor();
     need(await page.locator('.virtual-row').count() < 40, `${await page.locator('.virtual-row').count()} rows`);
-    await page.getByPlaceholder('Find among 612 tools').fill('tool_0599');
+    await page.getByPlaceholder('Find among 620 tools').fill('tool_0599');
     await page.getByText('tool_0599').waitFor();
+    await page.getByPlaceholder('Find among 620 tools').fill('tool_');
+    // By keyboard to one that is not in the page yet, and back.
+    const focused = () => page.evaluate(() => document.activeElement.querySelector('strong')?.textContent);
+    await page.getByRole('list', { name: 'Tools' }).focus();
+    for (const [key, name] of [['ArrowDown', 'tool_0000'], ['End', 'tool_0599'], ['ArrowUp', 'tool_0598'], ['Home', 'tool_0000'], ['ArrowDown', 'tool_0001']]) {
+      await page.keyboard.press(key);
+      need(await focused() === name, `${key} leads to ${await focused()}, not to ${name}`);
+    }
+    const place = await page.evaluate(() => { const row = document.activeElement.closest('[role=listitem]'); return `${row.getAttribute('aria-posinset')} of ${row.getAttribute('aria-setsize')}`; });
+    need(place === '2 of 600', `a screen reader hears ${place}`);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'tool_0001', exact: true }).waitFor();
   },
   async 'usage, audit and the API have their pages'() {
     await go(page, '#/usage');
@@ -323,11 +384,12 @@ const checks = {
           for (const bad of told.violations) found.push(`${name} ${dark ? 'dark' : 'light'} ${width}: ${bad.id}: ${bad.nodes.map((node) => node.html.slice(0, 140)).slice(0, 3).join(' | ')}`);
           const over = await other.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
           if (over > 0) found.push(`${name} ${width}: ${over} pixels too wide`);
+          await other.mouse.move(0, 0);
           if (pictures) { mkdirSync(pictures, { recursive: true }); await other.screenshot({ path: `${pictures}/${name}-${width === 400 ? 'phone' : 'wide'}-${dark ? 'dark' : 'light'}.png` }); }
         };
         await look('sign-in');
         await enter(other, at, key);
-        for (const [name, hash, sign] of [['servers', '#/servers', 'tbody tr'], ['server', '#/server/broken', '.facts'], ['tools', '#/server/everything/tools/get-structured-content', '.try'], ['log', '#/server/mortal/log', '.log .text'], ['approvals', '#/server/memory/approvals', 'main p'], ['definition', '#/server/memory/definition', 'textarea'], ['activity', '#/activity', 'h1'], ['usage', '#/usage', '.bars'], ['keys', '#/keys', 'tbody tr'], ['audit', '#/audit', 'tbody tr'], ['api', '#/api', '.route']]) {
+        for (const [name, hash, sign] of [['servers', '#/servers', 'tbody tr'], ['server', '#/server/broken', '.facts'], ['tools', '#/server/everything/tools/get-structured-content', '.try'], ['log', '#/server/mortal/log', '.log .text'], ['approvals', '#/server/memory/approvals', 'main p'], ['definition', '#/server/memory/definition', 'textarea'], ['activity', '#/activity', 'h1'], ['usage', '#/usage', '.bars'], ['keys', '#/keys', 'tbody tr'], ['audit', '#/audit', 'tbody tr'], ['settings', '#/settings', 'tbody tr'], ['api', '#/api', '.route']]) {
           await go(other, hash);
           await other.locator(sign).first().waitFor();
           await look(name);
@@ -375,6 +437,5 @@ for (const [name, check] of Object.entries(checks)) {
   complaints.length = 0;
 }
 await browser.close();
-if (child.exitCode === null) { child.kill('SIGTERM'); await once(child, 'exit'); }
-rmSync(home, { recursive: true, force: true });
+await daemon.end();
 process.exit(bad ? 1 : 0);

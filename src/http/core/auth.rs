@@ -117,7 +117,7 @@ fn authenticate(
     let token = match credential(headers) {
         Credential::None => {
             let signed_in = context.signed_in().ok_or(AuthError::Missing)?;
-            return signed_in.again(clock::now()).map_err(AuthError::ended);
+            return signed_in.principal.again(clock::now()).map_err(AuthError::ended);
         }
         Credential::Unusable => {
             return Err(AuthError::Refused { refused: CredentialError::Unknown, prefix: String::new() });

@@ -16,6 +16,7 @@ use self::record::Record;
 pub(in crate::http) use self::record::Unnamed;
 use super::auth_error::{AuthError, Challenge};
 use super::head::RequestHead;
+use super::sign_in::SignedIn;
 use super::timestamp::retry_seconds;
 use crate::gateway::{Origin, Principal, RateReading};
 use crate::http::server::peer::Peer;
@@ -44,7 +45,7 @@ pub(in crate::http) struct RequestContext {
     /// Caller and rate, set once the caller is known.
     known: OnceLock<Known>,
     /// Principal that is signed in, where the request came by the dashboard: it stands in for a credential.
-    signed_in: Option<Box<Principal>>,
+    signed_in: Option<Box<SignedIn>>,
     /// Outcome of verifying the access token of the request, once there is one.
     token: OnceLock<Box<Result<Principal, AuthError>>>,
     /// Challenge of a refusal, which tells where access tokens come from.
@@ -89,7 +90,7 @@ impl RequestContext {
     }
 
     /// Adds whoever is signed in, if the request came by the dashboard.
-    pub(in crate::http) fn by_dashboard(self, signed_in: Option<Box<Principal>>) -> RequestContext {
+    pub(in crate::http) fn by_dashboard(self, signed_in: Option<Box<SignedIn>>) -> RequestContext {
         RequestContext { signed_in, ..self }
     }
 
@@ -144,7 +145,7 @@ impl RequestContext {
     }
 
     /// Returns who is signed in, where the request came by the dashboard.
-    pub(super) fn signed_in(&self) -> Option<&Principal> {
+    pub(in crate::http) fn signed_in(&self) -> Option<&SignedIn> {
         self.signed_in.as_deref()
     }
 

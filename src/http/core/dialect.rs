@@ -14,7 +14,8 @@ use super::head::RequestHead;
 use super::rejection::EdgeRejection;
 use super::routes::{Route, Routes};
 use super::shared::Shared;
-use crate::gateway::{Error, Principal, Surface};
+use super::sign_in::SignedIn;
+use crate::gateway::{Error, Surface};
 use crate::http::server::request_body::RequestBody;
 use crate::http::settings::Settings;
 
@@ -48,7 +49,7 @@ pub(in crate::http) trait Dialect: Send + Sync {
 
     /// Returns the head of the request to another dialect that a request with this head stands for, and who asks; an answer
     /// refuses it. `None`, as nearly always, if it stands for itself. The edge asks before everything else.
-    fn stands_for(&self, _: &Shared, _: &RequestHead) -> Option<Result<(RequestHead, Principal), Response>> {
+    fn stands_for(&self, _: &Shared, _: &RequestHead) -> Option<Result<(RequestHead, SignedIn), Response>> {
         None
     }
 

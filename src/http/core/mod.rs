@@ -20,3 +20,4 @@ pub(in crate::http) mod sign_in;
 pub(in crate::http) mod streams;
 pub(in crate::http) mod timestamp;
 pub(in crate::http) mod trace;
+pub(in crate::http) mod while_signed_in;

@@ -39,8 +39,8 @@ pub(in crate::http) struct AppState {
     pub(in crate::http) streams: Arc<Streams>,
     /// Everybody who is signed in to the dashboard.
     pub(in crate::http) sign_ins: SignIns,
-    /// What the one dialect that keeps something between requests keeps; made when it is first asked for.
-    kept: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// What the dialects that keep something between requests keep; made when it is first asked for.
+    kept: [OnceLock<Box<dyn Any + Send + Sync>>; 2],
     /// Counter of recent bad credentials, by address.
     pub(super) attempts: Mutex<Attempts>,
 }
@@ -49,18 +49,19 @@ impl Shared {
     /// Creates the state, with no stream open and no bad credential counted.
     pub(in crate::http) fn new(gateway: Gateway, queries: Agent, settings: Settings) -> Shared {
         let streams = Arc::new(Streams::new(settings.stream_limits(), STREAMS));
-        let (kept, attempts, sign_ins) = (OnceLock::new(), Mutex::default(), SignIns::default());
+        let (kept, attempts, sign_ins) = (Default::default(), Mutex::default(), SignIns::default());
         let tokens = settings.oidc.clone().map(TokenVerifier::new);
         Shared(Arc::new(AppState { gateway, queries, settings, tokens, streams, sign_ins, kept, attempts }))
     }
 
-    /// Returns what a dialect keeps between requests. There is room for that of one dialect.
+    /// Returns what a dialect keeps between requests. There is room for that of two dialects.
     ///
     /// # Panics
-    /// If a second dialect asks for its own: a defect that its first request shows.
+    /// If a third dialect asks for its own: a defect that its first request shows.
     pub(in crate::http) fn kept<T: Default + Send + Sync + 'static>(&self) -> &Arc<T> {
-        let kept = self.0.kept.get_or_init(|| Box::new(Arc::<T>::default()));
-        let Some(kept) = kept.downcast_ref() else { unreachable!("two dialects keep something") };
+        let mut places = self.0.kept.iter();
+        let own = places.find_map(|place| place.get_or_init(|| Box::new(Arc::<T>::default())).downcast_ref());
+        let Some(kept) = own else { unreachable!("three dialects keep something") };
         kept
     }
 }

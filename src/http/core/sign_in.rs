@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 use crate::gateway::Principal;
 use crate::text::hex;
@@ -43,17 +44,30 @@ struct SignIn<P> {
     key: Arc<str>,
     principal: P,
     since: Instant,
+    /// Nothing is ever sent; it is dropped when the sign-in ends, which whoever waits for that sees.
+    open: watch::Sender<()>,
 }
 
 /// Everybody who is signed in.
 pub(in crate::http) struct SignIns<P = Principal>(Mutex<HashMap<Hash, SignIn<P>>>);
 
 /// Handle of one sign-in, which tells whether it has ended.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(in crate::http) struct SignedIn<P = Principal> {
     id: Hash,
     /// Who signed in, as accepted then; see [`Principal::again`].
     pub(in crate::http) principal: P,
+    open: watch::Receiver<()>,
+    until: Instant,
+}
+
+impl<P> SignedIn<P> {
+    /// Waits until it has ended: by signing out, by one sign-in too many with the same key, or after its time.
+    pub(in crate::http) async fn ended(&self) {
+        let mut open = self.open.clone();
+        // Nothing is ever sent, so the only news is that the other end is gone.
+        let _ = tokio::time::timeout_at(self.until.into(), open.changed()).await;
+    }
 }
 
 fn hash(text: &str) -> Hash {
@@ -105,7 +119,13 @@ impl<P: Clone> SignIns<P> {
         }
         table.insert(
             hash(&new.cookie),
-            SignIn { token: hash(&new.token), key: key.clone(), principal, since: now },
+            SignIn {
+                token: hash(&new.token),
+                key: key.clone(),
+                principal,
+                since: now,
+                open: watch::Sender::default(),
+            },
         );
         Some(new)
     }
@@ -122,7 +142,12 @@ impl<P: Clone> SignIns<P> {
         let known = table.get(&id).filter(|known| lasts(known, now)).ok_or(NotSignedIn::Ended)?;
         let given = token.map(hash).ok_or(NotSignedIn::WrongToken)?;
         match bool::from(given.ct_eq(&known.token)) {
-            true => Ok(SignedIn { id, principal: known.principal.clone() }),
+            true => Ok(SignedIn {
+                id,
+                principal: known.principal.clone(),
+                open: known.open.subscribe(),
+                until: known.since + LASTS,
+            }),
             false => Err(NotSignedIn::WrongToken),
         }
     }
@@ -130,11 +155,6 @@ impl<P: Clone> SignIns<P> {
     /// Ends a sign-in.
     pub(in crate::http) fn end(&self, signed_in: &SignedIn<P>) {
         self.table().remove(&signed_in.id);
-    }
-
-    /// Reports whether one is still signed in.
-    pub(in crate::http) fn holds(&self, signed_in: &SignedIn<P>, now: Instant) -> bool {
-        self.table().get(&signed_in.id).is_some_and(|known| lasts(known, now))
     }
 }
 
@@ -168,11 +188,24 @@ mod tests {
         assert_eq!(find(Some(&*new.cookie), now), Some(NotSignedIn::WrongToken));
         assert_eq!(find(Some(&*new.token), now + LASTS), Some(NotSignedIn::Ended));
         let held = table.find(&new.cookie, Some(&new.token), now).expect("signed in");
-        assert!(table.holds(&held, now) && !table.holds(&held, now + LASTS));
         table.end(&held);
-        assert!(!table.holds(&held, now));
         assert_eq!(find(Some(&*new.token), now), Some(NotSignedIn::Ended));
         assert!(table.table().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_the_end_of_a_sign_in_learns_it_at_once() {
+        let (table, now) = (SignIns::<()>::default(), Instant::now());
+        let key = Arc::from("key_1");
+        let new = table.begin(&key, (), now, |_: &_| false).expect("room");
+        let held = table.find(&new.cookie, Some(&new.token), now).expect("signed in");
+        let wait = |time| tokio::time::timeout(time, held.ended());
+        assert!(wait(LASTS / 2).await.is_err(), "it lasts");
+        table.end(&held);
+        assert!(wait(Duration::ZERO).await.is_ok(), "signed out");
+        let new = table.begin(&key, (), Instant::now(), |_: &_| false).expect("room");
+        let held = table.find(&new.cookie, Some(&new.token), Instant::now()).expect("signed in");
+        held.ended().await;
     }
 
     #[test]

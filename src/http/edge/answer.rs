@@ -30,6 +30,7 @@ use crate::http::core::owed;
 use crate::http::core::rejection::EdgeRejection;
 use crate::http::core::response_meta::{Defect, HalfSent};
 use crate::http::core::routes::{Route, act_of};
+use crate::http::core::while_signed_in::while_signed_in;
 use crate::http::server::peer::Peer;
 use crate::http::server::state::ConnectionState;
 
@@ -176,6 +177,10 @@ impl Future for Handling {
                 Ok(polled) => ready!(polled),
                 Err(panic) => this.about.panicked(&*panic),
             },
+        };
+        let response = match this.about.context.as_ref().and_then(|context| context.signed_in()) {
+            Some(signed_in) => while_signed_in(response, signed_in),
+            None => response,
         };
         let Answer { response, owed } = this.about.with_room(response);
         let response = this.about.finish(response);

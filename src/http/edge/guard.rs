@@ -22,7 +22,7 @@ use super::cors::CrossOrigin;
 use super::forwarded::speaks_for_another;
 use super::origin::{Checked, HostCheckError, Policy};
 use super::request_id::{given_request_id, new_request_id};
-use crate::gateway::{Acts, AuditHandle, Origin, Principal, RequestId};
+use crate::gateway::{Acts, AuditHandle, Origin, RequestId};
 use crate::http::core::auth::carries_credential;
 use crate::http::core::context::RequestContext;
 use crate::http::core::dialect::{Dialect, Dialects, FastPath};
@@ -30,6 +30,7 @@ use crate::http::core::head::{JudgedHead, RequestHead};
 use crate::http::core::rejection::EdgeRejection;
 use crate::http::core::routes::{Effect, Route, is_filled, is_for};
 use crate::http::core::shared::Shared;
+use crate::http::core::sign_in::SignedIn;
 use crate::http::server::HttpService;
 use crate::http::server::framing::Misframed;
 use crate::http::server::peer::PeerInfo;
@@ -50,7 +51,7 @@ struct Bound<'a> {
     /// Fast path with its number and the state for its handler; `None` if the request goes through the router.
     fast: Option<(&'a Shared, usize, FastRoute)>,
     /// Who is signed in, where the request came by the dashboard.
-    signed_in: Option<Box<Principal>>,
+    signed_in: Option<Box<SignedIn>>,
     /// Answer that refuses it; `None` if it goes on.
     refused: Option<Response>,
 }
@@ -230,8 +231,8 @@ impl Guard {
         match self.dialects.of(head.uri.path()).stands_for(shared, &head) {
             None => itself(head, None),
             Some(Err(refusal)) => itself(head, Some(refusal)),
-            Some(Ok((other, principal))) => {
-                Bound { head: Arc::new(other), fast, signed_in: Some(Box::new(principal)), refused: None }
+            Some(Ok((other, signed_in))) => {
+                Bound { head: Arc::new(other), fast, signed_in: Some(Box::new(signed_in)), refused: None }
             }
         }
     }

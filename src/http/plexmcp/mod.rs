@@ -22,7 +22,9 @@ mod organization;
 mod payloads;
 mod pins;
 mod plans;
+mod queue;
 mod secrets;
+mod settings;
 mod strict;
 mod supervision;
 mod usage;
@@ -109,6 +111,8 @@ fn routes() -> Routes {
         .asking("GET", "/v1/mcps", Viewer, &["page", "per_page", "status", "health"], get(list))
         .on("GET", "/v1/mcps/{id}", Viewer, get(detail))
         .asking("GET", "/v1/doctor", Admin, &["server"], get(doctor::show))
+        .on("GET", "/v1/settings", Admin, get(settings::show))
+        .on("GET", "/v1/mcps/{id}/queue", Admin, get(queue::show))
         .asking("GET", "/v1/mcps/{id}/logs", Admin, &["tail", "follow"], get(logs::show))
         .acting("server.restart", "POST", "/v1/mcps/{id}/restart", Admin, &[], orders::taking(Order::Restart))
         .acting("server.stop", "POST", "/v1/mcps/{id}/stop", Admin, &[], orders::taking(Order::Stop))

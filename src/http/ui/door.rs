@@ -8,7 +8,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::json;
 
-use crate::gateway::Principal;
 use crate::http::core::auth::X_API_KEY;
 use crate::http::core::head::RequestHead;
 use crate::http::core::plain::answer;
@@ -85,7 +84,7 @@ pub(super) fn signed_in(shared: &Shared, headers: &HeaderMap) -> Result<SignedIn
 pub(super) fn stands_for(
     shared: &Shared,
     head: &RequestHead,
-) -> Option<Result<(RequestHead, Principal), Response>> {
+) -> Option<Result<(RequestHead, SignedIn), Response>> {
     let path = head.uri.path().strip_prefix(STANDS_FOR)?;
     // Whatever is not below the two dialects has no route here either.
     if !(path.starts_with("/v1/") || path.starts_with("/api/")) || head.method == Method::OPTIONS {
@@ -105,7 +104,7 @@ pub(super) fn stands_for(
     for name in [&COOKIE, &AUTHORIZATION, &X_API_KEY, &TOKEN] {
         headers.remove(name);
     }
-    Some(Ok((RequestHead::new(head.method.clone(), uri, head.version, headers), signed_in.principal)))
+    Some(Ok((RequestHead::new(head.method.clone(), uri, head.version, headers), signed_in)))
 }
 
 /// Returns the name of the cookie: with the port, as a browser sends the cookies of a host to all of its ports, and two daemons

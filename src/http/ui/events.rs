@@ -16,8 +16,9 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use super::board::{Board, Told, now_text};
 use super::door::{self, Refusal};
-use super::rows::{Told, now_text};
+use super::rows;
 use crate::clock;
 use crate::gateway::{
     Error, Follow, FollowEnd, Followed, LogFollower, LogLine, RegistryError, while_accepted,
@@ -91,11 +92,13 @@ struct Feed {
 
 async fn feed(mut feed: Feed, _permit: StreamPermit) {
     let sender = feed.sender.clone();
-    let principal = feed.signed_in.principal.clone();
+    let signed_in = feed.signed_in.clone();
+    let principal = &signed_in.principal;
     let end = tokio::select! {
         () = sender.closed() => return,
+        () = signed_in.ended() => "signed_out",
         // A key that has ended ends the stream at once, whatever waits to be sent.
-        ended = while_accepted(&principal, feed.run()) => ended.unwrap_or("revoked"),
+        ended = while_accepted(principal, feed.run()) => ended.unwrap_or("revoked"),
     };
     // A page that does not read learns it when it asks again.
     let _ = sender.try_send(Event::default().event("end").data(json!({"reason": end}).to_string()));
@@ -133,17 +136,17 @@ impl Feed {
 
     /// Looks at the servers; the event, or why the stream ends.
     async fn look(&self, told: &mut Told, quiet: &mut u32) -> Result<Option<Event>, End> {
-        let now = Instant::now();
-        if !self.shared.sign_ins.holds(&self.signed_in, now) {
-            return Err("signed_out");
-        }
         if self.shared.gateway.is_stopping() {
             return Err("shutting_down");
         }
         let principal = self.signed_in.principal.again(clock::now()).map_err(|_| "revoked")?;
-        let loads = self.shared.gateway.loads().await;
-        let servers = self.shared.gateway.servers(&principal);
-        if let Some(change) = told.change(&servers, loads.as_deref(), now) {
+        let (gateway, board) = (&self.shared.gateway, self.shared.kept::<Board>());
+        let loads = gateway.loads().await;
+        let rows = board.rows(Instant::now(), |windows, now| {
+            rows::of(&gateway.all_servers(), loads.as_deref(), windows, now)
+        });
+        let own = rows.iter().filter(|(id, _)| principal.permissions().allow_mcp(id));
+        if let Some(change) = told.change(own) {
             *quiet = 0;
             return Ok(Some(Event::default().event("servers").data(change)));
         }

@@ -2,6 +2,7 @@
 //! has a cookie; requests below `/ui/api` stand for those of `/v1` and `/api` and are made into them at the edge.
 //! Errors are `{"error": "<text>", "code": "<word>"}`.
 
+mod board;
 mod door;
 mod events;
 mod files;
@@ -30,6 +31,7 @@ use super::core::plain::{self, answer, refused_query};
 use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
+use super::core::sign_in::SignedIn;
 use super::core::timestamp::retry_seconds;
 use crate::clock;
 use crate::gateway::{CredentialError, Error, Principal, Surface};
@@ -66,7 +68,7 @@ impl Dialect for Ui {
         &self,
         shared: &Shared,
         head: &RequestHead,
-    ) -> Option<Result<(RequestHead, Principal), Response>> {
+    ) -> Option<Result<(RequestHead, SignedIn), Response>> {
         door::stands_for(shared, head)
     }
 

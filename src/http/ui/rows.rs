@@ -1,4 +1,4 @@
-//! The servers as the page's table has them, each sent again only when it reads otherwise.
+//! A server as the page's table has it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::windows::{Counts, Rates, Window};
 use crate::gateway::{CRASH_LOOP, ServerLoad, ServerLoads, ServerView, on_the_wall};
-use crate::http::core::timestamp::{push_now, timestamp};
+use crate::http::core::timestamp::timestamp;
 
 /// One server.
 #[derive(Serialize)]
@@ -55,67 +55,19 @@ struct UpdateOf {
     next_start_at: Option<String>,
 }
 
-/// Event of the stream: what has changed.
-#[derive(Serialize)]
-struct Change<'a> {
-    /// `true` if these rows are all that there are.
-    all: bool,
-    at: String,
-    rows: Vec<&'a RawValue>,
-    gone: Vec<&'a str>,
-}
-
-/// The rows that a page has been told so far.
-#[derive(Default)]
-pub(super) struct Told {
-    has_begun: bool,
-    rows: HashMap<Arc<str>, (Box<RawValue>, Window)>,
-}
-
-impl Told {
-    /// Returns what has changed, as the data of an event; `None` if nothing has.
-    pub(super) fn change(
-        &mut self,
-        servers: &[ServerView],
-        loads: Option<&ServerLoads>,
-        now: Instant,
-    ) -> Option<String> {
-        let all = !std::mem::replace(&mut self.has_begun, true);
-        let mut changed: Vec<&Arc<str>> = Vec::new();
-        for server in servers {
-            let mut window = self.rows.remove(&server.id);
-            let before = window.as_ref().map(|(row, _)| row.get().to_owned());
-            let load = loads.and_then(|loads| loads.of.get(&server.id));
-            let mut of = window.take().map(|(_, window)| window).unwrap_or_default();
-            let row = row(server, load, &mut of, now);
-            let Ok(row) = serde_json::value::to_raw_value(&row) else { continue };
-            if before.as_deref() != Some(row.get()) {
-                changed.push(&server.id);
-            }
-            self.rows.insert(server.id.clone(), (row, of));
-        }
-        let gone: Vec<Arc<str>> = match self.rows.len() > servers.len() {
-            true => {
-                let is_gone = |id: &&Arc<str>| !servers.iter().any(|server| server.id == **id);
-                self.rows.keys().filter(is_gone).cloned().collect()
-            }
-            false => Vec::new(),
-        };
-        gone.iter().for_each(|id| drop(self.rows.remove(id)));
-        if !all && changed.is_empty() && gone.is_empty() {
-            return None;
-        }
-        let rows = changed.into_iter().filter_map(|id| self.rows.get(id)).map(|(row, _)| &**row).collect();
-        let gone = gone.iter().map(|id| &**id).collect();
-        serde_json::to_string(&Change { all, at: now_text(), rows, gone }).ok()
-    }
-}
-
-/// Returns the time as text.
-pub(super) fn now_text() -> String {
-    let mut text = Vec::new();
-    push_now(&mut text);
-    String::from_utf8(text).unwrap_or_default()
+/// Returns the row of each server as JSON, with the rates of these windows.
+pub(super) fn of(
+    servers: &[ServerView],
+    loads: Option<&ServerLoads>,
+    windows: &mut HashMap<Arc<str>, Window>,
+    now: Instant,
+) -> Vec<(Arc<str>, Box<RawValue>)> {
+    let told = |server: &ServerView| {
+        let load = loads.and_then(|loads| loads.of.get(&server.id));
+        let window = windows.entry(server.id.clone()).or_default();
+        Some((server.id.clone(), serde_json::value::to_raw_value(&row(server, load, window, now)).ok()?))
+    };
+    servers.iter().filter_map(told).collect()
 }
 
 fn row<'a>(server: &'a ServerView, load: Option<&ServerLoad>, window: &mut Window, now: Instant) -> Row<'a> {

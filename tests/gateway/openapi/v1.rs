@@ -189,6 +189,17 @@ async fn mcps(asking: &mut Asking<'_>) {
     asking.ask("GET", "/v1/mcps?status=all&page=1&per_page=100", None, 200).await;
     asking.ask("GET", "/v1/mcps?status=some&page=0&per_pag=1", None, 400).await;
     asking.ask("GET", "/v1/doctor", None, 200).await;
+    asking.ask("GET", "/v1/settings", None, 200).await;
+    let mut waiting = gateway.connect().await;
+    let body = json!({"mcp_id": "hanging", "tool": "echo", "timeout": 10_000});
+    let waits = tokio::spawn(async move { waiting.send("POST", INVOKE, Some(&body)).await });
+    wait_until("a call waits", DEADLINE, || async {
+        (gateway.server("hanging").await["traffic"]["queued"] == 1).then_some(())
+    })
+    .await;
+    asking.ask("GET", "/v1/mcps/hanging/queue", None, 200).await;
+    waits.abort();
+    asking.ask("GET", "/v1/mcps/nobody/queue", None, 404).await;
     asking.ask("GET", "/v1/doctor?server=nobody", None, 404).await;
     for name in ["fake", "talkative", "hanging", "failing", "edited", "mute", "off", "remote"] {
         asking.ask("GET", &format!("/v1/mcps/{name}"), None, 200).await;

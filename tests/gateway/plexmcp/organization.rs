@@ -56,7 +56,7 @@ async fn each_role_may_do_what_the_table_says() {
     let key = json!({"name": "x"}).to_string();
     let (yes, no) = (true, false);
     // What, and whether viewer, member and admin may.
-    let table: [(&str, &str, &str, [bool; 3]); 16] = [
+    let table: [(&str, &str, &str, [bool; 3]); 18] = [
         ("GET", "/v1/mcps", "", [yes, yes, yes]),
         ("GET", "/v1/mcps/fake", "", [yes, yes, yes]),
         ("GET", "/v1/organization", "", [yes, yes, yes]),
@@ -72,6 +72,8 @@ async fn each_role_may_do_what_the_table_says() {
         ("DELETE", "/v1/members/me/secrets/TOKEN", "", [no, yes, yes]),
         ("GET", "/v1/mcps/fake/logs", "", [no, no, yes]),
         ("GET", "/v1/doctor", "", [no, no, yes]),
+        ("GET", "/v1/settings", "", [no, no, yes]),
+        ("GET", "/v1/mcps/fake/queue", "", [no, no, yes]),
         ("POST", "/v1/mcps/fake/restart", "", [no, no, yes]),
     ];
     for (index, owner) in ["user_viewer", "user_member", "user_admin"].into_iter().enumerate() {

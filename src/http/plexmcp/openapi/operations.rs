@@ -10,7 +10,8 @@ use crate::http::core::openapi::{
     reading, schemas, text, whole,
 };
 use crate::http::plexmcp::payloads::schema::{Invocation, Resources};
-use crate::http::plexmcp::{activity, calls, doctor, errors::ErrorEnvelope, fields, mcp, pins, usage};
+use crate::http::plexmcp::{activity, calls, doctor, errors::ErrorEnvelope, fields, mcp, pins, queue, usage};
+use crate::http::settings::EffectiveSetting;
 
 const TAGS: [(&str, &str); 8] = [
     ("MCP servers", "Servers, their logs, and the approval of their tools"),
@@ -239,7 +240,9 @@ fn describe(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation
             )
         },
         ("GET", "/v1/doctor") => findings(schemas),
+        ("GET", "/v1/settings") => settings(schemas),
         ("GET", "/v1/mcps/{id}/logs") => logs(schemas),
+        ("GET", "/v1/mcps/{id}/queue") => queue(schemas),
         ("POST", "/v1/mcps/{id}/restart") => {
             let nothing = envelope(
                 schemas,
@@ -326,6 +329,32 @@ fn findings(schemas: &mut Schemas) -> Operation {
             "MCP servers",
             "Find what is wrong",
             Answer::json(200, "What was found.", data::<doctor::DoctorReport>(schemas)),
+        )
+    }
+}
+
+fn queue(schemas: &mut Schemas) -> Operation {
+    Operation {
+        description: "Each key has a line of its own, and the lines take turns. Calls of a pool are among them.",
+        errors: vec![404],
+        ..reading(
+            "listQueue",
+            "MCP servers",
+            "List whose calls wait",
+            Answer::json(200, "The keys, the longest line first.", data::<Vec<queue::LineOfKey>>(schemas)),
+        )
+    }
+}
+
+fn settings(schemas: &mut Schemas) -> Operation {
+    Operation {
+        description: "As the daemon was started with them, in the order of the reference. What may hold a secret by mistake is \
+                      shown as a reference only. Members, plans and groups are not among them.",
+        ..reading(
+            "listSettings",
+            "Organization",
+            "List the settings that are in force",
+            Answer::json(200, "The settings.", data::<Vec<EffectiveSetting>>(schemas)),
         )
     }
 }

@@ -1,6 +1,6 @@
 // The documents of the API, as they are served: routes by path, what each takes and answers.
 import { useState } from './hooks.mjs';
-import { Copy, Loading, Problem, html, quote, seen } from './parts.js';
+import { Copy, Loading, Problem, html, prose, quote, seen } from './parts.js';
 import { outside, setQuery, useAsk, useRoute } from './net.js';
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
@@ -23,9 +23,6 @@ function shown(schema, root, depth = 0) {
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   return (Array.isArray(schema.type) ? schema.type.join(' | ') : schema.type ?? 'any') + (schema.format ? ` (${schema.format})` : '');
 }
-
-/** Text of our own documents, in which backticks are code. */
-const prose = (text) => seen(text).split('`').map((part, n) => (n % 2 ? html`<code>${part}</code>` : part));
 
 export function Api() {
   const { query } = useRoute();

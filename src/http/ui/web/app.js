@@ -1,12 +1,13 @@
 // The frame: who is signed in, where one is, how old what is shown is.
 import { h, render } from './preact.mjs';
 import { useEffect, useRef, useState } from './hooks.mjs';
-import { html, ago, Problem, seen } from './parts.js';
+import { Part, Problem, ago, html, seen } from './parts.js';
 import { outside, resume, signIn, signOut, store, to, useNow, useRoute, useStore } from './net.js';
 import { Servers } from './servers.js';
 import { Server } from './server.js';
 import { Keys } from './keys.js';
 import { Activity, Audit, Usage } from './records.js';
+import { Settings } from './settings.js';
 import { Api } from './api.js';
 
 const PAGES = [
@@ -15,6 +16,7 @@ const PAGES = [
   ['usage', 'Usage', Usage],
   ['keys', 'Keys', Keys, (me) => me.may.call],
   ['audit', 'Audit', Audit, (me) => me.may.administer],
+  ['settings', 'Settings', Settings, (me) => me.may.administer],
   ['api', 'API', Api],
 ];
 
@@ -74,15 +76,15 @@ function App() {
     <header class="top">
       <a class="brand" href=${to('servers')}><img src="icon.svg" alt="" width="22" height="22" /><span>mcpvisor</span></a>
       <nav aria-label="Pages">${may.map(([name, title]) => html`<a href=${to(name)} aria-current=${name === place ? 'page' : undefined}>${title}</a>`)}</nav>
-      <${Heard} />
+      <${Part} name="How old this is"><${Heard} /></${Part}>
       <details class="who"><summary title=${seen(me.member.name)}>${seen(me.member.name || me.member.id)}<span class="dim"> · ${me.member.role}</span></summary>
         <div><p>${seen(me.key.name)}<br /><code>${seen(me.key.id)}</code></p><p class="dim small">mcpvisor ${me.version}<br />${outside()}</p><button onClick=${signOut}>Sign out</button></div>
       </details>
     </header>
     <main id="main" tabindex="-1" ref=${main}>
       ${!may.includes(page) && parts[0] !== 'server' ? html`<h1>Not found</h1><p>There is no such page, or ${me.member.role}s may not see it. <a href=${to('servers')}>To the servers</a></p>`
-    : parts[0] === 'server' ? html`<${Server} key=${where} name=${where} tab=${parts[2] ?? 'overview'} tool=${parts[3]} />`
-      : html`<${page[2]} />`}
+    : parts[0] === 'server' ? html`<${Part} key=${where} name=${`The page of ${where}`} of=${parts[2]}><${Server} name=${where} tab=${parts[2] ?? 'overview'} tool=${parts[3]} /></${Part}>`
+      : html`<${Part} key=${place} name=${page[1]}><${page[2]} /></${Part}>`}
       ${!has && place === 'servers' && html`<p class="dim" role="status">Waiting for the daemon…</p>`}
     </main>
     <${Toasts} />`;

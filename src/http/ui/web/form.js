@@ -5,6 +5,8 @@ import { bytes, html, seen } from './parts.js';
 const DEEPEST = 8;
 /** Most parts that are put together for one schema: a foreign one may name itself many times. */
 const MOST_PARTS = 200;
+/** Most fields of a form. */
+const MOST_FIELDS = 400;
 
 const named = (pointer) => { try { return decodeURIComponent(pointer).replaceAll('~1', '/').replaceAll('~0', '~'); } catch { return pointer; } };
 const list = (value) => (Array.isArray(value) ? value : []);
@@ -30,13 +32,26 @@ const typeOf = (schema) => {
   return schema.type ?? (schema.properties ? 'object' : schema.items || schema.prefixItems ? 'array' : undefined);
 };
 
+/** Has a form of this schema more fields than somebody fills in? One that names itself twice within has thousands. */
+export function isTooLarge(schema, root, budget = { left: MOST_FIELDS }, depth = 0) {
+  budget.left -= 1;
+  if (budget.left < 0) return true;
+  if (depth >= DEEPEST) return false;
+  const of = resolve(schema, root);
+  const variant = list(of.oneOf ?? of.anyOf)[0];
+  const parts = of.properties && typeof of.properties === 'object' ? Object.values(of.properties) : variant ? [variant] : [];
+  return parts.some((part) => isTooLarge(part, root, budget, depth + 1));
+}
+
 /** What a field begins with: its default, or the parts that an object cannot be without. */
-export function initial(schema, root, depth = 0) {
+export function initial(schema, root, depth = 0, budget = { left: MOST_FIELDS }) {
+  budget.left -= 1;
+  if (budget.left < 0) return undefined;
   const of = resolve(schema, root);
   if (of.default !== undefined) return of.default;
   if (of.const !== undefined) return of.const;
   if (typeOf(of) === 'object' && depth < DEEPEST) {
-    const parts = Object.entries(of.properties ?? {}).map(([name, part]) => [name, list(of.required).includes(name) || resolve(part, root).default !== undefined ? initial(part, root, depth + 1) : undefined]);
+    const parts = Object.entries(of.properties ?? {}).map(([name, part]) => [name, list(of.required).includes(name) || resolve(part, root).default !== undefined ? initial(part, root, depth + 1, budget) : undefined]);
     return Object.fromEntries(parts.filter(([, value]) => value !== undefined));
   }
   return undefined;

@@ -43,6 +43,9 @@ export class Refused extends Error {
 const token = () => { try { return localStorage.getItem(KEPT) ?? ''; } catch { return ''; } };
 const keep = (value) => { try { value ? localStorage.setItem(KEPT, value) : localStorage.removeItem(KEPT); } catch { /* for this page only */ } };
 
+/** What whoever has lost a sign-in without doing so here is told. */
+const OVER = 'You are no longer signed in: you signed out in another window, the key has ended, or twelve hours are over. Sign in again.';
+
 async function send(method, path, { body, headers = {}, signal } = {}) {
   const response = await fetch(folder + path, {
     method, signal, credentials: 'same-origin', cache: 'no-store',
@@ -52,7 +55,7 @@ async function send(method, path, { body, headers = {}, signal } = {}) {
   if (response.ok) return response;
   const told = await response.json().catch(() => ({}));
   const refused = new Refused(response.status, told, response.headers.get('X-Request-Id'));
-  if (response.status === 401 && path !== 'session') signedOut('Your session or its key has ended. Sign in again.');
+  if (response.status === 401 && path !== 'session') signedOut(OVER);
   throw refused;
 }
 
@@ -106,6 +109,7 @@ export async function resume() {
   } catch (error) {
     store.me = null;
     if (!error.status) store.note = 'The daemon does not answer.';
+    else if (error.status === 401) { keep(''); store.note = OVER; }
   }
   changed();
 }
@@ -150,7 +154,10 @@ async function listen() {
       rest += value;
       const events = rest.split('\n\n');
       rest = events.pop();
-      for (const event of events) heard(event, own);
+      for (const event of events) {
+        // One that cannot be read is no reason to be without the others.
+        try { heard(event, own); } catch (fault) { console.error('An event cannot be read:', fault); toast(`Something that the daemon sent cannot be read: ${fault.message}`, 'bad'); }
+      }
     }
   } catch (error) {
     if (abort.signal.aborted) return;
@@ -186,7 +193,7 @@ function heard(text, own) {
   } else if (name === 'log_end') {
     own.on?.({ end: told.reason });
   } else if (name === 'end' && told.reason !== 'shutting_down') {
-    return signedOut(told.reason === 'revoked' ? 'The key that you signed in with has been revoked or has expired.' : '');
+    return signedOut(told.reason === 'revoked' ? 'The key that you signed in with has been revoked or has expired. Sign in with another one.' : OVER);
   }
   return changed();
 }

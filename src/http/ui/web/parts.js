@@ -1,5 +1,5 @@
 // Parts that several pages have. Text of servers, tools and logs only ever becomes text.
-import { h } from './preact.mjs';
+import { Component, h } from './preact.mjs';
 import { useEffect, useLayoutEffect, useRef, useState } from './hooks.mjs';
 import htm from './htm.mjs';
 import { toast, useNow } from './net.js';
@@ -11,6 +11,9 @@ const UNSEEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c
 /** Foreign text as it may be shown: whatever it is, a string, with what nobody sees written out. */
 export const seen = (value) => (typeof value === 'string' ? value : value === undefined || value === null ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value))
   .replace(UNSEEN, (char) => `\\u{${char.codePointAt(0).toString(16)}}`);
+
+/** Text of our own documents, in which backticks are code. */
+export const prose = (text) => seen(text).split('`').map((part, n) => (n % 2 ? html`<code>${part}</code>` : part));
 
 export function ago(ms) {
   const s = Math.max(0, Math.round(ms / 1000));
@@ -28,7 +31,7 @@ export const day = (at) => new Date(at).toLocaleDateString([], { dateStyle: 'med
 export const clock = (at) => new Date(at).toLocaleTimeString([], { hour12: false });
 
 export const STATES = {
-  ready: ['●', 'good'], idle: ['○', 'calm'], disabled: ['○', 'calm'], starting: ['◐', 'busy'], stopping: ['◐', 'busy'],
+  ready: ['●', 'good'], idle: ['○', 'calm'], stopped: ['○', 'calm'], disabled: ['○', 'calm'], starting: ['◐', 'busy'], stopping: ['◐', 'busy'],
   degraded: ['▲', 'warn'], backoff: ['▲', 'warn'], unauthorized: ['▲', 'warn'], failed: ['✕', 'bad'], exited: ['✕', 'bad'],
 };
 
@@ -55,6 +58,19 @@ export function Problem({ error, retry }) {
     ${error.requestId && html`<div class="dim small">request ${seen(error.requestId)}</div>`}
     ${retry && html`<button class="quiet" onClick=${retry}>Try again</button>`}
   </div>`;
+}
+
+/** A part of a page. A fault in it is told in its place, and everything around it goes on. `of` is what it shows: it is tried
+ * again when that is another one. Within a table it is a row. */
+export class Part extends Component {
+  static getDerivedStateFromError(fault) { return { fault }; }
+  componentDidCatch(fault) { console.error(`${this.props.name}:`, fault); }
+  componentDidUpdate(before) { if (this.state.fault && before.of !== this.props.of) this.setState({ fault: null }); }
+  render({ name, children, columns }, { fault }) {
+    if (!fault) return children;
+    const told = html`<strong>${seen(name)} cannot be shown</strong> <span class="dim small">${seen(fault?.message ?? fault)}</span> <button type="button" class="quiet" onClick=${() => this.setState({ fault: null })}>Load it again</button>`;
+    return columns ? html`<tr class="fault"><td colspan=${columns} role="alert">${told}</td></tr>` : html`<div class="note bad fault" role="alert">${told}</div>`;
+  }
 }
 
 export const Loading = () => html`<p class="dim" role="status">Loading…</p>`;
@@ -109,16 +125,35 @@ export function Act({ act, done, children, kind = '', disabled, onDone, title })
   return html`<button type="button" class=${kind} title=${title} disabled=${busy || disabled} aria-busy=${busy} onClick=${press}>${children}</button>`;
 }
 
-/** A long list of which only the rows in sight are in the page. Rows have one height; `key` keeps them apart. */
+/** What a function makes of something, made within the part around it. */
+const Made = ({ of, by }) => by(of);
+
+/** A long list of which only the rows in sight are in the page. Rows have one height; `id` keeps them apart. Arrows, Home and End go
+ * through it, also to rows that are not in the page yet. */
 export function Virtual({ rows, height, row, id, label, max = 560 }) {
   const box = useRef(null);
   const [top, scroll] = useState(0);
+  const wanted = useRef(0);
+  useLayoutEffect(() => {
+    const found = wanted.current && box.current.querySelector(`[aria-posinset="${wanted.current}"] :is(a, input, button)`);
+    if (found) { wanted.current = 0; found.focus({ preventScroll: true }); }
+  });
+  const press = (event) => {
+    const from = Number(event.target.closest('[aria-posinset]')?.getAttribute('aria-posinset') ?? 0);
+    const to = { ArrowDown: from + 1, ArrowUp: from - 1, Home: 1, End: rows.length }[event.key];
+    if (to === undefined || to < 1 || to > rows.length) return;
+    event.preventDefault();
+    wanted.current = to;
+    const [begin, area] = [(to - 1) * height, box.current];
+    area.scrollTop = Math.min(begin, Math.max(area.scrollTop, begin + height - area.clientHeight));
+    scroll(area.scrollTop + (area.scrollTop === top ? 0.01 : 0));
+  };
   const room = Math.min(max, rows.length * height) || height;
   const first = Math.max(0, Math.floor(top / height) - 4);
   const shown = rows.slice(first, first + Math.ceil(room / height) + 8);
-  return html`<div class="virtual" ref=${box} tabindex="0" role="list" aria-label=${label} style=${{ height: `${room}px` }} onScroll=${(event) => scroll(event.currentTarget.scrollTop)}>
+  return html`<div class="virtual" ref=${box} tabindex="0" role="list" aria-label=${label} style=${{ height: `${room}px` }} onKeyDown=${press} onScroll=${(event) => scroll(event.currentTarget.scrollTop)}>
     <div class="filler" role="presentation" style=${{ height: `${rows.length * height}px` }}>
-      ${shown.map((entry, n) => html`<div key=${id(entry)} role="listitem" aria-setsize=${rows.length} aria-posinset=${first + n + 1} class="virtual-row" style=${{ top: `${(first + n) * height}px`, height: `${height}px` }}>${row(entry)}</div>`)}
+      ${shown.map((entry, n) => html`<div key=${id(entry)} role="listitem" aria-setsize=${rows.length} aria-posinset=${first + n + 1} class="virtual-row" style=${{ top: `${(first + n) * height}px`, height: `${height}px` }}><${Part} name=${id(entry)} of=${entry}><${Made} of=${entry} by=${row} /></${Part}></div>`)}
     </div>
   </div>`;
 }

@@ -1,7 +1,7 @@
 // One server: why it is as it is, its log, its tools and a call of them, what of them was not approved, its definition.
 import { useEffect, useMemo, useRef, useState } from './hooks.mjs';
-import { Act, Command, Copy, Countdown, Dialog, Loading, LogLines, Problem, Since, State, Virtual, bytes, count, html, local, ms, plural, quote, seen } from './parts.js';
-import { Content, Field, JsonText, Text, initial } from './form.js';
+import { Act, Command, Copy, Countdown, Dialog, Loading, LogLines, Part, Problem, Since, State, Virtual, bytes, count, html, local, ms, plural, prose, quote, seen } from './parts.js';
+import { Content, Field, JsonText, Text, initial, isTooLarge } from './form.js';
 import { ask, followLog, outside, to, toast, useAsk, useStore } from './net.js';
 
 const id = encodeURIComponent;
@@ -20,16 +20,18 @@ export function Server({ name, tab, tool }) {
     <div class="title"><h1>${seen(row.name)}</h1><${State} state=${row.state} phase=${row.phase} loop=${row.crash_loop} />
       ${row.next_start_at && html`<${Countdown} to=${row.next_start_at} />`}
       <div class="push actions">
-        ${me.may.administer && html`<${Act} act=${() => ask('POST', `/v1/mcps/${id(row.id)}/restart`, {})} done=${`${row.name} is being restarted; a child that serves is replaced when its successor is ready`}>${row.state === 'backoff' ? 'Start now' : 'Restart'}</${Act}>`}
+        ${me.may.administer && html`<${Orders} row=${row} />`}
         ${me.may.define && html`<button onClick=${() => setAsks('remove')}>Remove…</button>`}
       </div></div>
     ${row.description && html`<p class="dim">${seen(row.description)}</p>`}
     <nav class="tabs" aria-label="Parts of the server">${tabs.map(([key, title]) => html`<a href=${to('server', row.name, key)} aria-current=${tab === key ? 'page' : undefined}>${title}</a>`)}</nav>
-    ${tab === 'overview' && html`<${Overview} row=${row} detail=${detail} />`}
-    ${tab === 'tools' && html`<${Tools} row=${row} detail=${detail} tool=${tool} />`}
-    ${tab === 'log' && me.may.administer && html`<${Log} row=${row} />`}
-    ${tab === 'approvals' && me.may.administer && html`<${Approvals} row=${row} turn=${turn} />`}
-    ${tab === 'definition' && me.may.define && html`<${Definition} row=${row} />`}
+    <${Part} key=${tab} name=${`${tabs.find(([key]) => key === tab)?.[1] ?? tab} of ${row.name}`} of=${tool}>
+      ${tab === 'overview' && html`<${Overview} row=${row} detail=${detail} />`}
+      ${tab === 'tools' && html`<${Tools} row=${row} detail=${detail} tool=${tool} />`}
+      ${tab === 'log' && me.may.administer && html`<${Log} row=${row} />`}
+      ${tab === 'approvals' && me.may.administer && html`<${Approvals} row=${row} turn=${turn} />`}
+      ${tab === 'definition' && me.may.define && html`<${Definition} row=${row} />`}
+    </${Part}>
     ${asks === 'remove' && html`<${Dialog} title=${`Remove ${seen(row.name)}?`} onClose=${() => setAsks('')}>
       <p>Its processes are ended, and its calls are refused from then on. Its definition is not kept; what it has done stays in the records.</p>
       <${Command} text=${`mcpvisor rm ${quote(row.name)}`} />
@@ -37,9 +39,35 @@ export function Server({ name, tab, tool }) {
     </${Dialog}>`}`;
 }
 
+/** What may be asked of a server as it is now: the word, how it is told of, and the title of its button. */
+const orders = (row) => (!row.is_active ? [['enable', 'is enabled', 'Enable']]
+  : ['idle', 'stopped', 'exited', 'failed'].includes(row.state) ? [['start', 'is being started', 'Start'], ['disable', 'is disabled', 'Disable']]
+    : [['restart', 'is being restarted; a child that serves is replaced when its successor is ready', row.state === 'backoff' ? 'Start now' : 'Restart'], ['stop', 'is being stopped, and stays so until somebody starts it', 'Stop'], ['disable', 'is disabled', 'Disable']]);
+
+const Orders = ({ row }) => orders(row).map(([order, told, title]) => html`<${Act} key=${order} title=${`mcpvisor ${order} ${quote(row.name)}`} act=${() => ask('POST', `/v1/mcps/${id(row.id)}/${order}`, {})} done=${`${row.name} ${told}`}>${title}</${Act}>`);
+
+/** Whose calls wait, for whom it concerns. */
+function Queue({ row }) {
+  const { data, error } = useAsk(`/v1/mcps/${id(row.id)}/queue`, [row.queued, row.calls]);
+  return html`<section class="card"><h2>Who waits</h2><p class="dim small">Each key has a line of its own, and the lines take turns.</p><${Problem} error=${error} />
+    ${data?.length > 0 && html`<table class="compact"><thead><tr><th scope="col">Key</th><th scope="col" class="n">Calls</th></tr></thead><tbody>${data.slice(0, 12).map((line) => html`<tr key=${line.key_id}><th scope="row"><a href=${`${to('activity')}?key=${id(line.key_id)}`}>${seen(line.key_name ?? line.key_id)}</a></th><td class="n">${count(line.waiting)}</td></tr>`)}</tbody></table>${data.length > 12 && html`<p class="dim small">and ${plural(data.length - 12, 'other')}</p>`}`}
+    ${data && !data.length && html`<p class="dim">Nobody any more.</p>`}</section>`;
+}
+
+/** What is found to be wrong with a server beside what is said above it, and what to do about both. */
+function Findings({ row }) {
+  const { data, error, reload } = useAsk(`/v1/doctor?server=${id(row.id)}`, [row.state, row.cause, row.update?.cause]);
+  const isSaid = (one) => ['state', 'update'].includes(one.place);
+  const found = data?.findings?.filter((one) => one.fix || !isSaid(one)) ?? [];
+  if (!found.length && !error) return null;
+  return html`<section class="card wide"><h2>What to do</h2><${Problem} error=${error} retry=${reload} />
+    ${found.map((one) => html`<div class="finding">${!isSaid(one) && html`<p><strong class=${one.severity === 'error' ? 'bad' : one.severity === 'warning' ? 'warn' : ''}>${seen(one.cause)}</strong> <span class="dim small">${seen(one.place)}</span></p>`}${one.fix && html`<p>${prose(one.fix)}</p>`}${one.command && html`<${Command} text=${one.command} label="A command that helps" />`}</div>`)}</section>`;
+}
+
 const Fact = ({ name, children }) => html`<div><dt>${name}</dt><dd>${children}</dd></div>`;
 
 function Overview({ row, detail }) {
+  const { me } = useStore();
   const { data, error, reload } = detail;
   const how = data?.supervision;
   const edit = how?.update;
@@ -53,12 +81,14 @@ function Overview({ row, detail }) {
       ${how?.unenforced?.map((text) => html`<p class="note warn">Not enforced here: ${seen(text)}</p>`)}
       <${Problem} error=${error} retry=${reload} />
     </section>
+    ${me.may.administer && html`<${Findings} row=${row} />`}
     ${edit && html`<section class="card wide"><h2>A changed definition is on its way: ${edit.state}</h2><p>The earlier one serves on until the new one is ready, so no call is lost.</p>${edit.cause && html`<p class="cause big">${seen(edit.cause)}</p>`}${edit.next_start_at && html`<p><${Countdown} to=${edit.next_start_at} /></p>`}${edit.last_stderr?.length > 0 && html`<pre class="stderr" tabindex="0">${edit.last_stderr.map(seen).join('\n')}</pre>`}</section>`}
     <section class="card"><h2>Calls</h2><dl class="facts">
       <${Fact} name="Calls a second">${row.calls_per_second}</${Fact}><${Fact} name="Median / 99 %">${ms(row.p50_ms)} / ${ms(row.p99_ms)}</${Fact}>
       <${Fact} name="All / failed">${count(row.calls)} / ${count(row.errors)}</${Fact}><${Fact} name="In flight / queued">${row.in_flight} / ${row.queued}</${Fact}>
       <${Fact} name="Breaker">${row.breaker.replace('_', ' ')}${row.breaker_until ? `, a trial at ${local(row.breaker_until)}` : ''}</${Fact}>
       <${Fact} name="Last call">${data ? local(data.last_active) : '–'}</${Fact}></dl></section>
+    ${me.may.administer && row.queued > 0 && html`<${Queue} row=${row} />`}
     <section class="card"><h2>Processes</h2><dl class="facts">
       <${Fact} name="State for"><${Since} at=${row.since} /></${Fact}><${Fact} name="Restarts">${row.restarts}</${Fact}>
       <${Fact} name="Memory of the tree">${bytes(row.rss_bytes)}</${Fact}><${Fact} name="CPU of the tree">${row.cpu === null ? '–' : `${Math.round(row.cpu * 100)} %`}</${Fact}>
@@ -104,7 +134,7 @@ function Tools({ row, detail, tool }) {
     <div class="list"><input type="search" aria-label="Find a tool" placeholder=${`Find among ${plural(tools.length, 'tool')}`} value=${find} onInput=${(event) => setFind(event.target.value)} />
       <${Virtual} rows=${shown} height=${54} id=${(one) => one.name} label="Tools" row=${(one) => html`<a class="tool" href=${to('server', row.name, 'tools', one.name)} aria-current=${one.name === tool ? 'true' : undefined}><strong>${seen(one.name)}</strong>${one.pin && one.pin !== 'pinned' && one.pin !== 'reordered' ? html` <span class="warn small">${one.pin}</span>` : ''}<span class="dim small line">${seen(one.description)}</span></a>`} />
       ${!shown.length && html`<p class="dim">No tool fits.</p>`}</div>
-    <div class="one">${chosen ? html`<${Tool} key=${chosen.name} row=${row} tool=${chosen} />` : html`<p class="dim">Choose a tool to see its schema and to try it.</p>`}</div>
+    <div class="one">${chosen ? html`<${Part} key=${chosen.name} name=${`The tool ${chosen.name}`}><${Tool} row=${row} tool=${chosen} /></${Part}>` : html`<p class="dim">Choose a tool to see its schema and to try it.</p>`}</div>
   </div>`;
 }
 
@@ -115,7 +145,8 @@ function Tool({ row, tool }) {
   const { me } = useStore();
   const schema = tool.input_schema && typeof tool.input_schema === 'object' ? tool.input_schema : {};
   const [args, setArgs] = useState(() => initial(schema, schema) ?? {});
-  const [raw, setRaw] = useState(!schema.properties && schema.additionalProperties !== false);
+  const large = useMemo(() => isTooLarge(schema, schema), [tool]);
+  const [raw, setRaw] = useState(large || (!schema.properties && schema.additionalProperties !== false));
   const [timeout, setTimeout_] = useState('');
   const [result, setResult] = useState(null);
   const [busy, setBusy] = useState(null);
@@ -139,24 +170,24 @@ function Tool({ row, tool }) {
   const state = error?.details?.mcp_state ?? error?.details?.state;
   return html`<h2>${seen(tool.name)}</h2><p class="description">${seen(tool.description)}</p>
     <form onSubmit=${call} class="try">
-      ${raw ? html`<${JsonText} label="Arguments as JSON" rows=${8} value=${args} onChange=${(next) => setArgs(next && typeof next === 'object' && !Array.isArray(next) ? next : {})} />` : html`<${Field} schema=${schema} root=${schema} value=${args} onChange=${(next) => setArgs(next ?? {})} />`}
+      ${raw ? html`<${JsonText} label="Arguments as JSON" rows=${8} value=${args} onChange=${(next) => setArgs(next && typeof next === 'object' && !Array.isArray(next) ? next : {})} />` : html`<${Part} name="The form"><${Field} schema=${schema} root=${schema} value=${args} onChange=${(next) => setArgs(next ?? {})} /></${Part}>`}
       ${!raw && schema.properties && !Object.keys(schema.properties).length && html`<p class="dim">It takes no arguments.</p>`}
       <div class="actions">
         <button class="main" disabled=${busy || !me.may.call} title=${me.may.call ? '' : 'Viewers call no tools'}>${busy ? 'Calling…' : 'Call'}</button>
         ${busy && html`<button type="button" onClick=${() => busy.abort()}>Give up</button>`}
-        <button type="button" class="quiet" onClick=${() => setRaw(!raw)}>${raw ? 'As a form' : 'As JSON'}</button>
+        <button type="button" class="quiet" disabled=${large} title=${large ? 'A form of it would have too many fields' : ''} onClick=${() => setRaw(!raw)}>${raw ? 'As a form' : 'As JSON'}</button>
         <label class="inline">Seconds <input type="number" min="0.1" step="any" value=${timeout} placeholder="default" onInput=${(event) => setTimeout_(event.target.value)} /></label>
         <${Copy} text=${curl} label="Copy as curl" /><${Copy} text=${typed} label="Copy as mcpvisor …" />
       </div>
       ${!me.may.call && html`<p class="note">A viewer's key calls no tools.</p>`}
     </form>
     <div class="answer" tabindex="-1" ref=${out} role="region" aria-label="Answer" aria-live="polite">
-      ${data && html`<p class="good small">Answered in ${ms(data.metadata?.latency_ms)}</p><${Content} blocks=${data.content} />
+      <${Part} name="The answer" of=${result}>${data && html`<p class="good small">Answered in ${ms(data.metadata?.latency_ms)}</p><${Content} blocks=${data.content} />
         ${data.result && typeof data.result === 'object' && !Array.isArray(data.result) && JSON.stringify(data.result) !== data.content?.[0]?.text && html`<details open=${!data.content?.length}><summary>Structured content</summary><${Text} text=${data.result} /></details>`}
         ${Array.isArray(data.content) && !data.content.length && html`<p class="dim">It answered with nothing.</p>`}`}
       ${error && (failed ? html`<p class="bad" role="alert"><strong>The tool reported an error</strong></p><${Content} blocks=${failed} bad />` : html`<${Problem} error=${error} />`)}
       ${error?.details?.phase && html`<p class="dim">${{ in_flight: 'It had reached the server, so it may have been carried out.', not_sent: 'It did not reach the server, so nothing was carried out.', queued: 'It waited for its turn and did not reach the server.' }[error.details.phase] ?? seen(error.details.phase)}</p>`}
-      ${state && typeof state === 'object' && html`<p class="dim">The server: ${seen(state.state)}${state.cause ? `, ${seen(state.cause)}` : ''}</p>`}
+      ${state && typeof state === 'object' && html`<p class="dim">The server: ${seen(state.state)}${state.cause ? `, ${seen(state.cause)}` : ''}</p>`}</${Part}>
     </div>
     <details><summary>Schema of the arguments</summary><${Text} text=${schema} /></details>`;
 }
@@ -203,5 +234,5 @@ function Definition({ row }) {
     <${Problem} error=${refused} />
     <div class="actions"><button class="main" disabled=${!Object.keys(changes).length} onClick=${store}>Change ${Object.keys(changes).map(seen).join(', ')}</button></div>
     ${Object.keys(changes).length > 0 && html`<${Command} text=${curl} label="What will be asked, as curl" />`}
-    <${Command} text=${`mcpvisor edit ${quote(row.name)}`} />`;
+    <${Command} text=${Object.keys(changes).length ? `mcpvisor edit ${quote(row.name)} --file - <<'END'\n${JSON.stringify(edited, null, 2)}\nEND` : `mcpvisor edit ${quote(row.name)}`} />`;
 }

@@ -1,6 +1,6 @@
 // All servers, a line each, and the form that adds one.
 import { useMemo, useState } from './hooks.mjs';
-import { Command, Countdown, Dialog, Problem, Since, STATES, State, bytes, count, html, ms, plural, quote, seen } from './parts.js';
+import { Command, Countdown, Dialog, Part, Problem, Since, STATES, State, bytes, count, html, ms, plural, quote, seen } from './parts.js';
 import { ask, outside, setQuery, to, toast, useRoute, useStore } from './net.js';
 
 const ORDER = { bad: 0, warn: 1, busy: 2, good: 3, calm: 4 };
@@ -48,7 +48,7 @@ export function Servers() {
     ${has && !all.length && html`<div class="empty"><p>There is no server yet.</p>${me.may.define && html`<p class="dim">Add one here, or with <code>mcpvisor add npx:PACKAGE</code>.</p>`}</div>`}
     ${shown.length > 0 && html`<table class="servers cards">
       <thead><tr>${COLUMNS.map(([name, title]) => html`<th scope="col" class=${name} aria-sort=${sort === name ? 'ascending' : undefined}><button class="sort" onClick=${() => setQuery({ sort: name === 'name' ? '' : name })}>${title}</button></th>`)}</tr></thead>
-      <tbody>${shown.map((row) => html`<${Row} key=${row.id} row=${row} />`)}</tbody>
+      <tbody>${shown.map((row) => html`<${Part} key=${row.id} name=${row.name} of=${row} columns=${COLUMNS.length}><${Row} row=${row} /></${Part}>`)}</tbody>
     </table>`}
     ${all.length > 0 && !shown.length && html`<p class="dim empty">None of ${plural(all.length, 'server')} fits. <button class="quiet" onClick=${() => setQuery({ q: '', state: '' })}>Show all</button></p>`}
     ${adds && html`<${Add} onClose=${() => setAdds(false)} />`}`;
