@@ -126,18 +126,21 @@ impl Gateway {
     ) -> impl Future<Output = Result<T::Reply, Error>> + Send + 'a {
         async move {
             let (operation, server) = (invocation.operation, invocation.server);
-            let tracer = self.0.tracer.as_ref();
-            let trace = tracer.and_then(|tracer| spans::begin(tracer, &mut invocation, caller));
+            let asked = (operation.method(), operation.tool());
+            let trace =
+                self.0.tracer.as_ref().and_then(|tracer| {
+                    spans::begin(tracer, invocation.call.as_mut()?, asked, server, caller)
+                });
             let refused = |error: Error| self.refused(caller, server, operation, error, trace.as_deref());
             let caller = &*present(caller).map_err(refused)?;
             let Admission { entry, handle, unchecked, _under_way } =
                 self.admit(caller, server, operation).map_err(refused)?;
-            let asked = trace.as_deref().map(|trace| {
-                spans::admitted(trace, operation, &entry.name);
+            let asking_store = trace.as_deref().map(|trace| {
+                spans::admitted(trace, asked, &entry.name);
                 (trace, Instant::now())
             });
             self.0.accounting.take(caller).await.map_err(|error| refused(error.into()))?;
-            if let Some((trace, since)) = asked {
+            if let Some((trace, since)) = asking_store {
                 trace.asked_store(since);
             }
             let mut terms = self.terms(&handle, &entry, invocation.timeout, caller);

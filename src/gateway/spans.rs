@@ -1,18 +1,19 @@
 //! The trace of a call: which one it goes on, and what its spans are told of it.
 
-use super::forward::{Invocation, Operation};
 use crate::access::Principal;
 use crate::mcp::translate::{trace_of_members, with_parent};
 use crate::telemetry::traces::{CallTrace, Tracer};
+use crate::upstream::Call;
 
 /// Begins the trace of a call, and has the child go on with it. `None` if it is not traced. Names and attributes are those of
 /// OpenTelemetry's conventions for MCP; what they have no name for begins with `mcpvisor`.
 pub(super) fn begin(
     tracer: &Tracer,
-    invocation: &mut Invocation<'_>,
+    call: &mut Call,
+    (method, tool): (&'static str, Option<&str>),
+    server: &str,
     caller: &Principal,
 ) -> Option<Box<CallTrace>> {
-    let call = invocation.call.as_mut()?;
     let (parent, state) = match &call.envelope {
         Some(envelope) => envelope.trace(),
         None => trace_of_members(&call.meta),
@@ -23,15 +24,15 @@ pub(super) fn begin(
         Some(envelope) => envelope.set_parent(&for_child, is_new),
         None => call.meta = with_parent(&call.meta, &for_child, is_new),
     }
-    let (method, origin) = (invocation.operation.method(), caller.origin());
+    let origin = caller.origin();
     // The names of tools that there are not would make as many spans of different names.
     trace.name(method, None);
     trace.is("mcp.method.name", method);
-    if let Some(tool) = invocation.operation.tool() {
+    if let Some(tool) = tool {
         trace.is("gen_ai.operation.name", "execute_tool");
         trace.tell("gen_ai.tool.name", tool);
     }
-    trace.tell("mcpvisor.server", invocation.server);
+    trace.tell("mcpvisor.server", server);
     trace.is("mcpvisor.dialect", origin.dialect.name());
     trace.tell("mcpvisor.key_id", caller.key_id());
     trace.tell("mcpvisor.request_id", &origin.request.to_string());
@@ -39,7 +40,7 @@ pub(super) fn begin(
 }
 
 /// Names the span of a call that its server is to have. Until then it is as its caller wrote.
-pub(super) fn admitted(trace: &CallTrace, operation: Operation<'_>, server: &str) {
-    trace.name(operation.method(), operation.tool());
+pub(super) fn admitted(trace: &CallTrace, (method, tool): (&'static str, Option<&str>), server: &str) {
+    trace.name(method, tool);
     trace.tell("mcpvisor.server", server);
 }

@@ -328,7 +328,15 @@ mod tests {
         let text = written(&json, || {
             let span = tracing::info_span!("outer", server = "git", incarnation = 3);
             let _inside = span.enter();
-            tracing::warn!(code = -7, ms = 1.5, good = true, level = "mine", said = evil, "child {evil}");
+            tracing::warn!(
+                code = -7,
+                ms = 1.5,
+                us = 9_u128,
+                good = true,
+                level = "mine",
+                said = evil,
+                "child {evil}"
+            );
             tracing::info!("plain");
         });
         let lines: Vec<serde_json::Value> =
@@ -339,6 +347,7 @@ mod tests {
         assert_eq!((&first["level"], &first["level_"]), (&"warn".into(), &"mine".into()), "{first}");
         assert_eq!((&first["said"], &first["message"]), (&evil.into(), &format!("child {evil}").into()));
         assert_eq!((&first["code"], &first["ms"], &first["good"]), (&(-7).into(), &1.5.into(), &true.into()));
+        assert_eq!(first["us"], 9, "{first}");
         assert_eq!((&first["server"], &first["incarnation"]), (&"git".into(), &3.into()));
         assert!(first["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{first}");
         assert_eq!(lines[1]["message"], "plain");

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::call::{CallTrace, ChildFailure};
 use self::exporter::Message;
@@ -106,13 +106,15 @@ impl fmt::Debug for Tracer {
 
 struct TracerState {
     records: mpsc::Sender<Message>,
-    sums: Arc<Sums>,
+    counters: Arc<SpanCounters>,
     sampling: Sampling,
 }
 
-/// Numbers of spans since the start.
+/// What tracer and exporter share: the numbers of spans since the start.
 #[derive(Debug, Default)]
-struct Sums {
+struct SpanCounters {
+    /// Ends the exporter's patience with a collector that takes nothing.
+    closing: Notify,
     exported: AtomicU64,
     dropped: AtomicU64,
 }
@@ -125,9 +127,9 @@ impl Tracer {
     pub fn start(settings: &Settings) -> Result<Option<Tracer>, String> {
         let Some(endpoint) = &settings.endpoint else { return Ok(None) };
         let (records, queue) = mpsc::channel(QUEUE);
-        let sums = Arc::<Sums>::default();
-        exporter::start(endpoint, settings, queue, sums.clone())?;
-        Ok(Some(Tracer(Arc::new(TracerState { records, sums, sampling: settings.sampling }))))
+        let counters = Arc::<SpanCounters>::default();
+        exporter::start(endpoint, settings, queue, counters.clone())?;
+        Ok(Some(Tracer(Arc::new(TracerState { records, counters, sampling: settings.sampling }))))
     }
 
     /// Begins the trace of a call, which belongs to `parent`, a `traceparent` (W3C Trace Context), if there is one; with its
@@ -168,12 +170,13 @@ impl Tracer {
 
     /// Returns the numbers of spans that were sent, and that were dropped.
     pub fn spans(&self) -> (u64, u64) {
-        let Sums { exported, dropped } = &*self.0.sums;
+        let SpanCounters { exported, dropped, .. } = &*self.0.counters;
         (exported.load(Ordering::Relaxed), dropped.load(Ordering::Relaxed))
     }
 
     /// Sends what waits, for a few seconds at most.
     pub async fn close(&self) {
+        self.0.counters.closing.notify_one();
         let (told, done) = oneshot::channel();
         let sent = async {
             if self.0.records.send(Message::Flush(told)).await.is_ok() {
@@ -188,7 +191,7 @@ impl Tracer {
     fn hand_over(&self, record: Box<CallSpans>) {
         let spans = record.count();
         if self.0.records.try_send(Message::Call(record)).is_err() {
-            self.0.sums.dropped.fetch_add(spans, Ordering::Relaxed);
+            self.0.counters.dropped.fetch_add(spans, Ordering::Relaxed);
         }
     }
 }

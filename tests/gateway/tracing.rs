@@ -189,7 +189,8 @@ async fn a_collector_that_is_silent_delays_neither_calls_nor_the_stop() {
 /// The lines about calls in a log of JSON.
 fn lines_of_calls(gateway: &Gateway) -> Vec<Value> {
     let output = gateway.output();
-    let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let written = output.lines().filter_map(|line| line.strip_prefix("err: "));
+    let lines = written.filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["target"] == "mcpvisor::calls").collect()
 }
 

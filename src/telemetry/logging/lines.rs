@@ -154,6 +154,14 @@ impl Visit for Visitor {
         self.note_plain(field, &value.to_string());
     }
 
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.note_plain(field, &value.to_string());
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.note_plain(field, &value.to_string());
+    }
+
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.note_plain(field, if value { "true" } else { "false" });
     }

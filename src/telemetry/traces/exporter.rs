@@ -10,7 +10,7 @@ use reqwest::{Client, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::otlp::{CallSpans, rejected, request};
-use super::{Settings, Sums};
+use super::{Settings, SpanCounters};
 use crate::clock;
 use crate::retry_after::retry_after;
 use crate::text::innermost;
@@ -41,7 +41,7 @@ struct Exporter {
     endpoint: String,
     headers: HeaderMap,
     resource: Vec<(String, String)>,
-    sums: Arc<Sums>,
+    counters: Arc<SpanCounters>,
     told: Option<Instant>,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn start(
     endpoint: &str,
     settings: &Settings,
     queue: mpsc::Receiver<Message>,
-    sums: Arc<Sums>,
+    counters: Arc<SpanCounters>,
 ) -> Result<(), String> {
     // There is one already if this process serves TLS; which one that is does not matter.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -70,7 +70,7 @@ pub(super) fn start(
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
     let (endpoint, resource) = (endpoint.to_owned(), settings.resource.clone());
-    let exporter = Exporter { client, endpoint, headers, resource, sums, told: None };
+    let exporter = Exporter { client, endpoint, headers, resource, counters, told: None };
     tokio::spawn(exporter.run(queue));
     Ok(())
 }
@@ -101,10 +101,10 @@ impl Exporter {
         }
     }
 
-    async fn send(&mut self, calls: &[Box<CallSpans>], is_patient: bool) {
+    async fn send(&mut self, calls: &[Box<CallSpans>], mut is_patient: bool) {
         let spans: u64 = calls.iter().map(|call| call.count()).sum();
         let body = request(&self.resource, calls);
-        let mut pauses = AGAIN.iter().filter(|_| is_patient);
+        let mut pauses = AGAIN.iter();
         let error = loop {
             let post = self.client.post(&self.endpoint).headers(self.headers.clone()).body(body.clone());
             let (error, is_lasting, wanted) = match post.send().await {
@@ -115,9 +115,11 @@ impl Exporter {
                 }
                 Err(error) => (innermost(&error), false, None),
             };
-            match pauses.next() {
-                Some(usual) if !is_lasting => tokio::time::sleep(wanted.unwrap_or(*usual)).await,
-                _ => break error,
+            let Some(usual) = pauses.next().filter(|_| !is_lasting && is_patient) else { break error };
+            tokio::select! {
+                () = tokio::time::sleep(wanted.unwrap_or(*usual)) => {}
+                // One more try, and none after it.
+                () = self.counters.closing.notified() => is_patient = false,
             }
         };
         self.drop_spans(spans, &error);
@@ -134,12 +136,12 @@ impl Exporter {
             }
         }
         let lost = rejected(&body).min(spans);
-        self.sums.exported.fetch_add(spans - lost, Ordering::Relaxed);
-        self.sums.dropped.fetch_add(lost, Ordering::Relaxed);
+        self.counters.exported.fetch_add(spans - lost, Ordering::Relaxed);
+        self.counters.dropped.fetch_add(lost, Ordering::Relaxed);
     }
 
     fn drop_spans(&mut self, spans: u64, error: &str) {
-        self.sums.dropped.fetch_add(spans, Ordering::Relaxed);
+        self.counters.dropped.fetch_add(spans, Ordering::Relaxed);
         if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             self.told = Some(Instant::now());
             tracing::warn!(spans, "spans were dropped: the collector does not take them: {error}");

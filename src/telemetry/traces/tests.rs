@@ -7,7 +7,7 @@ const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 fn tracer(sampling: Sampling) -> (Tracer, mpsc::Receiver<Message>) {
     let (records, queue) = mpsc::channel(2);
-    (Tracer(Arc::new(TracerState { records, sums: Arc::default(), sampling })), queue)
+    (Tracer(Arc::new(TracerState { records, counters: Arc::default(), sampling })), queue)
 }
 
 fn next(queue: &mut mpsc::Receiver<Message>) -> Box<CallSpans> {
