@@ -174,17 +174,20 @@ pub(super) fn complete(
         set(&mut traces.resource, SERVICE_NAME.to_owned(), name);
     }
     if let Some(sampler) = get("OTEL_TRACES_SAMPLER") {
-        let given = get("OTEL_TRACES_SAMPLER_ARG");
-        match sampling(&sampler, given.as_deref()) {
-            Some(sampling) => traces.sampling = sampling,
-            None => problems.source(
-                "OTEL_TRACES_SAMPLER",
-                format!(
-                    "must be always_on, always_off, traceidratio, or one of these behind parentbased_, with {RATIO} in \
-                     OTEL_TRACES_SAMPLER_ARG for a ratio (found {sampler:?})"
-                ),
+        sample_by(&sampler, get("OTEL_TRACES_SAMPLER_ARG").as_deref(), &mut traces.sampling, problems);
+    }
+}
+
+fn sample_by(sampler: &str, given: Option<&str>, slot: &mut Sampling, problems: &mut Problems) {
+    match sampling(sampler, given) {
+        Some(sampling) => *slot = sampling,
+        None => problems.source(
+            "OTEL_TRACES_SAMPLER",
+            format!(
+                "must be always_on, always_off, traceidratio, or one of these behind parentbased_, with {RATIO} in \
+                 OTEL_TRACES_SAMPLER_ARG for a ratio (found {sampler:?})"
             ),
-        }
+        ),
     }
 }
 

@@ -101,8 +101,8 @@ impl Exporter {
         }
     }
 
-    async fn send(&mut self, calls: &[Box<CallSpans>], mut is_patient: bool) {
-        let spans: u64 = calls.iter().map(|call| call.count()).sum();
+    async fn send(&mut self, calls: &[CallSpans], mut is_patient: bool) {
+        let spans: u64 = calls.iter().map(CallSpans::count).sum();
         let body = request(&self.resource, calls);
         let mut pauses = AGAIN.iter();
         let error = loop {
@@ -150,10 +150,10 @@ impl Exporter {
 }
 
 /// Takes a message: its call, or whoever waits.
-fn take(message: Message, calls: &mut Vec<Box<CallSpans>>) -> Option<oneshot::Sender<()>> {
+fn take(message: Message, calls: &mut Vec<CallSpans>) -> Option<oneshot::Sender<()>> {
     match message {
         Message::Call(call) => {
-            calls.push(call);
+            calls.push(*call);
             None
         }
         Message::Flush(waiting) => Some(waiting),

@@ -74,7 +74,7 @@ impl CallSpans {
 }
 
 /// Returns the request that exports these calls' spans, of a daemon with this resource.
-pub(super) fn request(resource: &[(String, String)], calls: &[Box<CallSpans>]) -> Vec<u8> {
+pub(super) fn request(resource: &[(String, String)], calls: &[CallSpans]) -> Vec<u8> {
     let mut out = Vec::with_capacity(512 * (1 + calls.len()));
     message(&mut out, 1, |of_resource| {
         message(of_resource, 1, |attributes| {
@@ -314,7 +314,7 @@ mod tests {
             attributes: vec![("mcp.method.name", Value::Name("tools/call"))],
             parts: vec![part("queue", Kind::Internal), part("", Kind::Client)],
         };
-        let sent = request(&[("service.name".into(), "s".repeat(300))], &[Box::new(call)]);
+        let sent = request(&[("service.name".into(), "s".repeat(300))], &[call]);
         let scope = of(&fields(&of(&fields(&sent), 1)[0]), 2).remove(0);
         let spans: Vec<_> = of(&fields(&scope), 2).iter().map(|span| fields(span)).collect();
         assert_eq!(spans.len(), 3);

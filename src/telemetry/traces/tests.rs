@@ -71,7 +71,7 @@ fn a_record_stays_small_whatever_its_call_goes_through() {
     trace.end("gone");
     let record = next(&mut queue);
     assert_eq!((record.parts.len(), record.attributes.len()), (16, 2));
-    let size = otlp::request(&[], &[record]).len();
+    let size = otlp::request(&[], &[*record]).len();
     assert!(size < 16 * 1024, "{size}");
 }
 
