@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization prometheus browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-activity bench-gateway bench-remotes bench-ui
+.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization prometheus traces browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-activity bench-gateway bench-remotes bench-ui
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -102,6 +102,11 @@ authorization: ## A certified authorization server in front of a server with the
 prometheus: ## Debian's Prometheus scrapes a daemon: each alert fires on its fault and on nothing else, each query of the Grafana board answers; four minutes, as root
 	cargo build --locked --bin mcpvisor --bin fake-mcp
 	python3 -B tests/prometheus/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor --fake $(or $(CARGO_TARGET_DIR),target)/debug/fake-mcp
+
+traces: ## A collector that others wrote gets the spans of calls that cross HTTP, the daemon and a server on the Python SDK
+	tests/traces/install.sh
+	cargo build --locked --bin mcpvisor
+	tests/traces/venv/bin/python -B tests/traces/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor
 
 clients-short: ## Install the three of them of which `make test` tries a minute
 	tests/clients/install.sh --short

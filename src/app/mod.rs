@@ -51,6 +51,7 @@ use crate::store::{ClockFile, DurableStore, Store, StoreError};
 use crate::supervisor::Supervisor;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::{Metrics, ProcessSample};
+use crate::telemetry::traces::Tracer;
 use crate::usage::Accounting;
 
 /// Variables of our environment that every child gets. Besides these, only those named in `server.pass_env` are
@@ -396,6 +397,8 @@ async fn start_gateway(
         .noting(Activity::new(config.activity_calls));
     let audit = audit::open(&config.data_dir, config.audit).map_err(|error| internal(&error))?;
     let groups = config.groups.clone();
+    let tracer = Tracer::start(&config.traces)
+        .map_err(|reason| StartupError(Exit::Config, format!("telemetry.otlp: {reason}")))?;
     let parts = Parts {
         registry,
         applied,
@@ -408,6 +411,7 @@ async fn start_gateway(
         supervisor,
         metrics,
         doctor,
+        tracer,
     };
     let gateway = Gateway::start(parts, config.gateway).map_err(|error| internal(&error))?;
     gateway.tell_of_missing(&config.groups);

@@ -1,5 +1,5 @@
 //! Applies the servers files again on SIGHUP, and when one of them changes. SIGHUP also applies the members,
-//! plans, limits for keys and groups of servers of the configuration file.
+//! plans, limits for keys and groups of servers of the configuration file, and what is logged.
 
 use std::collections::HashSet;
 use std::io;
@@ -16,6 +16,7 @@ use super::file_watcher::{Changes, FileWatcher, Identity, LOOK};
 use super::{log_applied, systemd};
 use crate::config::{self, Config, ConfigProblem, Flags, ProcessEnvironment, Weight};
 use crate::gateway::{Gateway, Groups};
+use crate::telemetry::logging;
 
 /// Task that applies the servers files again. Runs until it is dropped.
 pub(super) struct Reloader {
@@ -118,6 +119,9 @@ impl Reloader {
             tracing::warn!("groups of servers have changed: SIGHUP applies them");
         }
         config.groups = self.settings.groups.clone();
+        if asked {
+            good &= self.apply_log(&config.log);
+        }
         if asked && config.tenancy != self.settings.tenancy {
             match self.gateway.reload_tenancy(config.tenancy.clone()).await {
                 Ok(()) => {
@@ -149,6 +153,21 @@ impl Reloader {
 }
 
 impl Reloader {
+    /// Logs from now on what the settings say, but for the form of the lines. Returns `false` if that failed.
+    fn apply_log(&mut self, log: &logging::Settings) -> bool {
+        let wanted = logging::Settings { format: self.settings.log.format, ..log.clone() };
+        if wanted == self.settings.log {
+            return true;
+        }
+        if let Err(error) = logging::change(&wanted) {
+            tracing::error!(%error, "what is logged stays as it was");
+            return false;
+        }
+        tracing::info!(level = wanted.level.name(), calls = wanted.calls, "applied the settings of the log");
+        self.settings.log = wanted;
+        true
+    }
+
     /// Puts groups in force; `None` if they are to stay.
     async fn apply_groups(&self, groups: Option<&Groups>, clashes: &[ConfigProblem]) -> Result<(), String> {
         let Some(groups) = groups else { return Ok(()) };

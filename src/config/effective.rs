@@ -5,6 +5,7 @@ use super::environment::{
     ENV_CONFIG, ENV_DATA_DIR, ENV_DEBUG, ENV_HOST, ENV_LOG, ENV_PORT, ENV_SERVERS, Environment,
 };
 use super::file;
+use super::otlp;
 use super::problem::Problems;
 use super::section::{Asked, AskedSetting, Document};
 use super::settings::Config;
@@ -55,6 +56,11 @@ pub fn effective_of(config: &Config, flags: &Flags, env: &dyn Environment) -> Ve
             } else if known.value.is_none() || known.origin == "default" {
                 known.value = Some(value);
             }
+        }
+    }
+    for (setting, variable, value) in otlp::replaced(&config.traces, &by_variable) {
+        if let Some(known) = settings.iter_mut().find(|known| known.setting == setting) {
+            (known.value, known.origin) = (Some(value), variable.to_owned());
         }
     }
     for variable in [ENV_CONFIG, ENV_DEBUG, ENV_LOG] {

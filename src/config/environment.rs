@@ -87,6 +87,15 @@ pub(super) fn log_directives(env: &dyn Environment, problems: &mut Problems) -> 
     }
 }
 
+/// Variable in which systemd names the journal's end of stderr.
+const ENV_JOURNAL: &str = "JOURNAL_STREAM";
+
+/// Reports whether stderr leads to the journal.
+pub(super) fn logs_to_journal(env: &dyn Environment) -> bool {
+    let stream = set(env, ENV_JOURNAL).and_then(|stream| stream.into_string().ok());
+    stream.is_some_and(|stream| crate::telemetry::logging::leads_to_journal(&stream))
+}
+
 /// Returns `$XDG_DATA_HOME/mcpvisor`, else `$HOME/.local/share/mcpvisor`, else `/var/lib/mcpvisor`. As the XDG
 /// base directory specification requires, a relative `XDG_DATA_HOME` is ignored.
 pub(super) fn default_data_dir(env: &dyn Environment) -> PathBuf {

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::groups;
 use super::llm;
 use super::oidc;
+use super::otlp;
 use super::problem::{Position, Problems};
 use super::section::{self, Document, Section, show_duration, texts};
 use super::servers_file::Named;
@@ -20,7 +21,7 @@ use crate::activity::MAX_KEPT;
 use crate::http::{ApiAuth, Tls, TlsFiles};
 use crate::registry::AllowedServers;
 use crate::supervisor::{Allowed, Scope};
-use crate::telemetry::logging::Level;
+use crate::telemetry::logging::{Format, Level};
 
 /// Settings of the file that are resolved later: paths that a flag or a variable may replace, and a default
 /// that depends on them.
@@ -34,6 +35,8 @@ pub(super) struct Paths {
     pub(super) servers: Option<Vec<Named>>,
     /// Reference to the model's key.
     pub(super) llm_key: Option<llm::KeyReference>,
+    /// Headers for the collector of traces.
+    pub(super) trace_headers: Vec<otlp::HeaderReference>,
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -75,7 +78,7 @@ pub(super) fn apply(
     remotes(top.section("remotes", problems), config, problems);
     llm::read(top.section("llm", problems), &mut config.llm, &mut paths.llm_key, problems);
     log(top.section("log", problems), config, problems);
-    telemetry(top.section("telemetry", problems), config, problems);
+    telemetry(top.section("telemetry", problems), config, &mut paths.trace_headers, problems);
     top.finish(problems);
     paths
 }
@@ -287,15 +290,24 @@ fn activity(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
 fn log(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
     let levels = Level::ALL.map(|level| (level.name(), level));
     s.choice("level", &levels, &mut config.log.level, problems);
+    let formats = [("text", Format::Text), ("json", Format::Json)];
+    s.choice("format", &formats, &mut config.log.format, problems);
+    s.switch("calls", &mut config.log.calls, problems);
     s.finish(problems);
 }
 
-fn telemetry(mut s: Section<'_>, config: &mut Config, problems: &mut Problems) {
+fn telemetry(
+    mut s: Section<'_>,
+    config: &mut Config,
+    trace_headers: &mut Vec<otlp::HeaderReference>,
+    problems: &mut Problems,
+) {
     const LOOPBACK: &str = "an address and port of this machine's loopback, such as \"127.0.0.1:9464\"";
     s.set("listen", LOOPBACK, &mut config.http.operations, problems, |value| {
         let address: SocketAddr = value.as_str()?.parse().ok()?;
         address.ip().is_loopback().then_some(Some(address))
     });
+    *trace_headers = otlp::read(s.section("otlp", problems), &mut config.traces, problems);
     s.finish(problems);
 }
 

@@ -17,6 +17,7 @@ mod importing;
 mod json;
 mod llm;
 mod oidc;
+mod otlp;
 mod problem;
 mod report;
 mod schema;
@@ -117,6 +118,8 @@ pub fn load(flags: &Flags, env: &dyn Environment) -> Result<Config, Vec<ConfigPr
         config.log.level = config.log.level.max(Level::Debug);
     }
     config.log.directives = environment::log_directives(env, &mut problems);
+    config.log.to_journal = environment::logs_to_journal(env);
+    otlp::complete(&mut config.traces, &paths.trace_headers, env, &mut problems);
     config.data_dir = flags
         .data_dir
         .map(|dir| working_dir.join(dir))

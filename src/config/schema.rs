@@ -86,7 +86,7 @@ fn kind(expected: &str) -> Map<String, Value> {
         json!({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^\\s*[0-9]+\\s*(ms|s|m|h)\\s*$"}]})
     } else if begins("a number of bytes") {
         json!({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^\\s*[0-9]+\\s*(B|KiB|MiB|GiB|TiB)?\\s*$"}]})
-    } else if begins("a number of cores") {
+    } else if begins("a number of cores") || begins("a number from") {
         json!({"type": "number"})
     } else if begins("an array") || begins("a list") {
         json!({"type": "array"})

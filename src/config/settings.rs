@@ -12,7 +12,7 @@ use crate::http::Settings as HttpSettings;
 use crate::query::LlmSettings;
 use crate::registry::AllowedServers;
 use crate::supervisor::{RemoteSettings, StartLimits};
-use crate::telemetry::logging;
+use crate::telemetry::{logging, traces};
 use crate::usage::Retention;
 
 /// All settings of the daemon at its start: the sum of the modules' settings.
@@ -58,6 +58,8 @@ pub struct Config {
     pub llm: LlmSettings,
     /// Settings of the log.
     pub log: logging::Settings,
+    /// Settings of the traces.
+    pub traces: traces::Settings,
     /// Servers files, in the order they were named.
     pub servers: Vec<ServersFile>,
     /// Warnings about skipped sources that may have been intended, one line each, with its place. They contain
@@ -89,6 +91,7 @@ impl Config {
             activity_calls: activity::KEPT,
             llm: LlmSettings::default(),
             log: logging::Settings::default(),
+            traces: traces::Settings::default(),
             servers: Vec::new(),
             warnings: Vec::new(),
         }

@@ -164,7 +164,7 @@ fn the_example_and_the_reference_name_every_setting() {
         let flags = Flags { config: Some("/dev/null".into()), ..Flags::default() };
         load(&flags, &MapEnvironment::new(&[])).expect("an empty file is valid");
     });
-    assert_eq!(settings.len(), 18, "{settings:?}");
+    assert_eq!(settings.len(), 19, "{settings:?}");
     for (section, settings) in settings {
         assert!(example.contains(&format!("[{section}]")), "the example lacks [{section}]");
         for setting in settings {

@@ -14,6 +14,7 @@ use crate::supervisor::{
     Admitted, CallOutcome, CallPermit, Cause, Leaving, NotAdmitted, QueuedStartView, ServerHandle, State,
     Status, Ticket,
 };
+use crate::telemetry::traces::{CallTrace, ChildFailure};
 use crate::upstream::{Call, Catalog, Limits, Outcome, Refusal, Stream, too_long};
 
 /// Time after which callers are told to retry when the queue is full.
@@ -46,6 +47,8 @@ pub(super) struct CallTerms<'a> {
     pub(super) blames: bool,
     /// Check that is due once a child has announced its lists; `None` if none is. Boxed, because it is rare.
     pub(super) unchecked: Option<Box<Unchecked>>,
+    /// Trace of the call; `None` if it is not traced.
+    pub(super) trace: Option<&'a CallTrace>,
 }
 
 /// Check that could not be made before the call.
@@ -68,7 +71,7 @@ impl<'a> CallTerms<'a> {
     ) -> CallTerms<'a> {
         let deadline = limits.first.min(limits.hard);
         let blames = deadline - started >= MIN_BLAMED_TIMEOUT.min(usual);
-        CallTerms { started, limits, caller, blames, unchecked: None }
+        CallTerms { started, limits, caller, blames, unchecked: None, trace: None }
     }
 
     /// Returns the end of the time that the call may wait, without a sign of life, for a child or for its answer.
@@ -102,8 +105,14 @@ pub(super) async fn dispatch(
             Ok(Admitted::Now(permit)) => permit,
             Ok(Admitted::Queued(ticket)) => {
                 let since = Instant::now();
+                if let Some(trace) = terms.trace {
+                    trace.begin_queue();
+                }
                 let granted = Box::pin(wait_for_place(handle, terms, asker, ticket)).await;
                 handle.counters().waited(since.elapsed());
+                if let Some(trace) = terms.trace {
+                    trace.end_queue(granted.as_ref().err().map(|error| error.facts().name));
+                }
                 granted?
             }
             Err(refused) => return Err(not_admitted(handle, refused)),
@@ -123,7 +132,14 @@ pub(super) async fn dispatch(
         let Some(request) = call.take() else {
             return Err(Error::Internal { reason: "a call was made twice".to_owned() });
         };
-        match permit.link().call(request, terms.limits).await {
+        if let Some(trace) = terms.trace {
+            trace.begin_child(permit.link().is_remote(), permit.link().incarnation());
+        }
+        let outcome = permit.link().call(request, terms.limits).await;
+        if let Some(trace) = terms.trace {
+            trace.end_child(outcome.failure().map(|(kind, code)| ChildFailure { kind, code }));
+        }
+        match outcome {
             Outcome::Result(result) => {
                 permit.end(CallOutcome::Answered);
                 return Ok(Ok(result));

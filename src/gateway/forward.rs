@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::dispatch::{CallTerms, Said, Unchecked, dispatch, lists_are_current, require_tool};
 use super::keychange::calls_at_once;
+use super::spans;
 use super::standing::{Asker, check_invokes, present};
 use super::{Error, Gateway, Principal, ServerEntry, check_runs};
 use crate::access::CallOfKey;
@@ -13,6 +14,7 @@ use crate::activity::ServerTag;
 use crate::mcp::method;
 use crate::supervisor::ServerHandle;
 use crate::telemetry::metrics::{Kind, OK};
+use crate::telemetry::traces::CallTrace;
 use crate::upstream::{Call, Limits};
 use crate::usage::{Reach, note, unix_ms};
 
@@ -138,16 +140,30 @@ impl Gateway {
     ) -> impl Future<Output = Result<T::Reply, Error>> + Send + 'a {
         async move {
             let (operation, server) = (invocation.operation, invocation.server);
-            let refused = |error: Error| self.refused(caller, server, operation, error);
+            let asked = (operation.method(), operation.tool());
+            let trace =
+                self.0.tracer.as_ref().and_then(|tracer| {
+                    spans::begin(tracer, invocation.call.as_mut()?, asked, server, caller)
+                });
+            let refused = |error: Error| self.refused(caller, server, operation, error, trace.as_deref());
             let caller = &*present(caller).map_err(refused)?;
             let Admission { entry, handle, unchecked, _under_way } =
                 self.admit(caller, server, operation, invocation.found.take()).map_err(refused)?;
+            let asking_store = trace.as_deref().map(|trace| {
+                spans::admitted(trace, asked, &entry.name);
+                (trace, Instant::now())
+            });
             self.0.accounting.take(caller).await.map_err(|error| refused(error.into()))?;
+            if let Some((trace, since)) = asking_store {
+                trace.asked_store(since);
+            }
             let mut terms = self.terms(&handle, &entry, invocation.timeout, caller);
             terms.unchecked = unchecked;
             let meter = self.meter(&entry)?;
             let counted_as = operation.counted_as();
-            let mut measured = meter.calls.measure(operation.kind(), caller, counted_as, terms.started);
+            let mut measured =
+                meter.calls.measure(operation.kind(), caller, counted_as, terms.started, trace);
+            terms.trace = measured.trace();
             let asker = Asker { caller, entry: &entry, tool: operation.tool() };
             let reply: Result<T, Error> =
                 dispatch(&handle, &mut invocation.call, &terms, &asker).await.and_then(Payload::read);
@@ -162,8 +178,8 @@ impl Gateway {
                 self.0.metrics.count_refusal(refused.facts().name);
             }
             measured.carried(invocation.sent, reply.as_ref().map_or(0, Payload::bytes));
-            let latency =
-                measured.end(reply.as_ref().map_or_else(|error| error.facts().name, Payload::outcome));
+            let outcome = reply.as_ref().map_or_else(|error| error.facts().name, Payload::outcome);
+            let latency = measured.end(outcome);
             reply.map(|payload| T::reply(Answered { payload, entry, handle, latency }))
         }
     }
@@ -191,7 +207,14 @@ impl Gateway {
 
     /// Notes a call that was refused before it was measured, and returns the reason.
     #[cold]
-    fn refused(&self, caller: &Principal, server: &str, operation: Operation<'_>, error: Error) -> Error {
+    fn refused(
+        &self,
+        caller: &Principal,
+        server: &str,
+        operation: Operation<'_>,
+        error: Error,
+        trace: Option<&CallTrace>,
+    ) -> Error {
         // Of a server that it may not use a caller learns nothing that it did not know.
         let is_hidden = matches!(error, Error::ServerNotPermitted { .. });
         let known = self.0.registry.server(server).filter(|_| !is_hidden);
@@ -201,7 +224,7 @@ impl Gateway {
         };
         let what = (operation.kind(), operation.tool().unwrap_or_default());
         let (ended, outcome) = ((unix_ms(), Duration::ZERO), (error.facts().name, false));
-        note(self.0.accounting.activity(), &Arc::new(tag), caller, what, ended, outcome);
+        note(self.0.accounting.activity(), &Arc::new(tag), caller, what, ended, outcome, trace);
         self.counted(error)
     }
 

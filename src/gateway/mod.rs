@@ -29,6 +29,7 @@ mod server_meter;
 mod servers;
 #[cfg(test)]
 mod simulation;
+mod spans;
 mod standing;
 mod stop;
 mod tokens;
@@ -59,6 +60,7 @@ use crate::registry::{CatalogCache, Registry, RegistryHandle};
 use crate::secrets::SecretBook;
 use crate::supervisor::{ServerHandle, ServerSpec, Supervisor};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Tracer;
 use crate::usage::Accounting;
 use crate::{registry, unix_time};
 
@@ -152,6 +154,8 @@ struct Inner {
     supervisor: Supervisor,
     keys: KeyRing,
     metrics: Metrics,
+    /// Maker of the traces; `None` if there are none.
+    tracer: Option<Tracer>,
     meters: Meters,
     pins: PinBook,
     secrets: SecretBook,
@@ -196,13 +200,15 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Examiner of servers.
     pub doctor: Doctor,
+    /// Maker of the traces; `None` if there are to be none.
+    pub tracer: Option<Tracer>,
 }
 
 impl Gateway {
     /// Starts the registry on its thread and has the supervisor follow it.
     pub fn start(parts: Parts, settings: GatewaySettings) -> Result<Gateway, Error> {
         let Parts { registry, applied, groups, pins, keys, secrets, accounting, audit, .. } = parts;
-        let Parts { supervisor, metrics, doctor, .. } = parts;
+        let Parts { supervisor, metrics, doctor, tracer, .. } = parts;
         let book = secrets.clone();
         supervisor.directory().keep_logins_in(Arc::new(logins::LoginsInBook(secrets.clone())));
         supervisor.directory().find_secrets_by(Box::new(move |member, name| book.get(member, name)));
@@ -231,6 +237,7 @@ impl Gateway {
             supervisor,
             keys,
             metrics,
+            tracer,
             meters,
             pins,
             secrets,

@@ -67,6 +67,10 @@ impl Gateway {
         inner.metrics.set_audit_lost(inner.audit.lost());
         inner.metrics.set_audit_unrecorded(inner.audit.unrecorded());
         inner.metrics.set_clock_in_doubt(clock::doubt().is_some());
+        if let Some(tracer) = &inner.tracer {
+            let (exported, dropped) = tracer.spans();
+            inner.metrics.set_spans(exported, dropped);
+        }
         inner.metrics.render()
     }
 }

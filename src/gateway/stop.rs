@@ -97,6 +97,9 @@ impl Gateway {
             );
         }
         self.0.audit.close().await;
+        if let Some(tracer) = &self.0.tracer {
+            tracer.close().await;
+        }
         Ok(closed?)
     }
 

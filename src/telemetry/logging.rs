@@ -1,24 +1,29 @@
-//! The log: one line per event on stderr, for people, with time, level, message and fields.
+//! The log: one line per event on stderr, for people or as JSON, with time, level, message and fields. Which events are logged
+//! can be changed while the daemon runs.
 //!
 //! A logged text stays on its line: control characters, and those that reorder text, are written as escapes,
 //! since much of the text comes from a child or a client.
 
-use std::fmt;
+mod lines;
 
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::field::RecordFields;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::OnceLock;
+
+use tracing::Subscriber;
 use tracing_subscriber::filter::{ParseError, Targets};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Registry, reload};
 
-use crate::clock;
-use crate::text::misleads;
+pub use self::lines::escape;
+use self::lines::{Fields, Line};
+
+/// Target of the lines about single calls. They are logged only if they are asked for by name.
+pub const CALLS: &str = "mcpvisor::calls";
+
+/// What changes which events are logged; empty until there is a log.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +32,22 @@ pub struct Settings {
     pub level: Level,
     /// Directives by module, such as `info,mcpvisor::child=trace`, that replace `level`.
     pub directives: Option<String>,
+    /// Whether each call gets a line.
+    pub calls: bool,
+    /// Form of a line.
+    pub format: Format,
+    /// `true` if the lines go to the journal, which has the time of each by itself and reads its priority from it.
+    pub to_journal: bool,
+}
+
+/// Form of a line of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people: time, level, message, and fields as `name=value`.
+    #[default]
+    Text,
+    /// For programs: a JSON object.
+    Json,
 }
 
 /// Detail of the log; each level includes those before it.
@@ -77,8 +98,34 @@ pub enum LoggingError {
 /// # Errors
 /// Directives that cannot be parsed, or a second call.
 pub fn init(settings: &Settings) -> Result<(), LoggingError> {
-    let subscriber = subscriber(settings, std::io::stderr)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::AlreadySet)
+    let (subscriber, filter) = subscriber(settings, std::io::stderr)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::AlreadySet)?;
+    let _ = FILTER.set(filter);
+    Ok(())
+}
+
+/// Logs from now on what these settings say: their level, their directives and whether calls get lines. The form of the lines
+/// stays.
+///
+/// # Errors
+/// Directives that cannot be parsed.
+pub fn change(settings: &Settings) -> Result<(), LoggingError> {
+    let filter = filter(&directives(settings)).map_err(LoggingError::Directives)?;
+    if let Some(known) = FILTER.get() {
+        known.reload(filter).map_err(|error| LoggingError::Directives(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Reports whether stderr is the stream that systemd has connected to the journal: `stream` is `JOURNAL_STREAM`, the numbers
+/// of its device and of its inode (systemd.exec(5)).
+pub fn leads_to_journal(stream: &str) -> bool {
+    let numbers = stream
+        .split_once(':')
+        .and_then(|(device, inode)| Some((device.parse::<u64>().ok()?, inode.parse::<u64>().ok()?)));
+    let own =
+        std::io::stderr().as_fd().try_clone_to_owned().and_then(|own| std::fs::File::from(own).metadata());
+    own.is_ok_and(|own| numbers == Some((own.dev(), own.ino())))
 }
 
 /// Checks that log directives can be parsed.
@@ -89,19 +136,24 @@ pub fn check_directives(directives: &str) -> Result<(), String> {
     filter(directives).map(drop)
 }
 
-/// Makes the subscriber that turns events into lines for a writer.
-fn subscriber<W>(settings: &Settings, writer: W) -> Result<impl Subscriber + Send + Sync, LoggingError>
+/// Makes the subscriber that turns events into lines for a writer, and what changes its filter.
+fn subscriber<W>(
+    settings: &Settings,
+    writer: W,
+) -> Result<(impl Subscriber + Send + Sync, reload::Handle<Targets, Registry>), LoggingError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = filter(&directives(settings)).map_err(LoggingError::Directives)?;
+    // Which events a place in the code may log is asked once, and again after a change.
+    let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
-        .fmt_fields(Fields)
-        .event_format(Line)
+        .fmt_fields(Fields(settings.format))
+        .event_format(Line { format: settings.format, to_journal: settings.to_journal })
         // The layer would report on stderr, and panic if stderr is what fails.
         .log_internal_errors(false);
-    Ok(tracing_subscriber::registry().with(filter).with(lines))
+    Ok((tracing_subscriber::registry().with(filter).with(lines), handle))
 }
 
 /// Reads directives: levels, modules and `module=level`, separated by commas; blanks around them and nothing between two
@@ -125,106 +177,14 @@ fn filter(directives: &str) -> Result<Targets, String> {
 }
 
 fn directives(settings: &Settings) -> String {
-    settings.directives.clone().unwrap_or_else(|| {
+    let given = settings.directives.clone().unwrap_or_else(|| {
         let others = settings.level.min(Level::Warn);
         format!("{},mcpvisor={}", others.name(), settings.level.name())
-    })
-}
-
-/// RFC 3339 in UTC, down to the millisecond.
-const TIME: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-
-/// Format of one event as a line: time, level, message, the event's fields, and those of the spans around it
-/// from the innermost out.
-struct Line;
-
-impl<S, N> FormatEvent<S, N> for Line
-where
-    S: Subscriber + for<'s> LookupSpan<'s>,
-    N: for<'w> FormatFields<'w> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let now = OffsetDateTime::from(clock::wall_clock()).format(TIME).map_err(|_| fmt::Error)?;
-        write!(writer, "{now} {:<5} ", event.metadata().level())?;
-        let mut visitor = Visitor::default();
-        event.record(&mut visitor);
-        writer.write_str(visitor.message.trim_end())?;
-        writer.write_str(&visitor.fields)?;
-        for span in context.event_scope().into_iter().flatten() {
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
-                writer.write_str(fields.as_str())?;
-            }
-        }
-        writer.write_char('\n')
+    });
+    if given.contains(CALLS) {
+        return given;
     }
-}
-
-/// Format of fields as ` name=value`, each with its leading blank.
-struct Fields;
-
-impl<'w> FormatFields<'w> for Fields {
-    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut visitor = Visitor::default();
-        fields.record(&mut visitor);
-        if !visitor.message.is_empty() {
-            write!(writer, " {}", visitor.message)?;
-        }
-        writer.write_str(&visitor.fields)
-    }
-}
-
-#[derive(Default)]
-struct Visitor {
-    message: String,
-    fields: String,
-}
-
-impl Visitor {
-    fn note(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            escape(value, &mut self.message);
-            return;
-        }
-        self.fields.push(' ');
-        self.fields.push_str(field.name());
-        self.fields.push('=');
-        let plain =
-            !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '='));
-        if plain {
-            escape(value, &mut self.fields);
-        } else {
-            self.fields.push('"');
-            escape(&value.replace('\\', "\\\\").replace('"', "\\\""), &mut self.fields);
-            self.fields.push('"');
-        }
-    }
-}
-
-impl Visit for Visitor {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.note(field, value);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.note(field, &format!("{value:?}"));
-    }
-}
-
-/// Appends a text, with every character that could leave the line or steer a terminal written as an escape.
-pub fn escape(text: &str, out: &mut String) {
-    for c in text.chars() {
-        if misleads(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
+    format!("{given},{CALLS}={}", if settings.calls { "info" } else { "off" })
 }
 
 #[cfg(test)]
@@ -247,14 +207,20 @@ mod tests {
         }
     }
 
-    /// Returns the lines that are logged meanwhile, without their time.
-    fn logged(settings: &Settings, log: impl FnOnce()) -> Vec<String> {
+    /// Returns what is logged meanwhile.
+    fn written(settings: &Settings, log: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        let subscriber = subscriber(settings, move || writer.clone()).expect("good settings");
+        let (subscriber, _) = subscriber(settings, move || writer.clone()).expect("good settings");
         tracing::subscriber::with_default(subscriber, log);
-        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).expect("UTF-8");
-        text.lines()
+        let text = buffer.0.lock().unwrap().clone();
+        String::from_utf8(text).expect("UTF-8")
+    }
+
+    /// Returns the lines that are logged meanwhile, without their time.
+    fn logged(settings: &Settings, log: impl FnOnce()) -> Vec<String> {
+        written(settings, log)
+            .lines()
             .map(|line| {
                 let (time, rest) = line.split_once(' ').expect("a time");
                 assert_eq!(time.len(), "2026-11-22T15:22:16.123Z".len(), "{line}");
@@ -308,17 +274,106 @@ mod tests {
             tracing::info!(target: "hyper", "theirs");
             tracing::warn!(target: "hyper", "their warning");
         };
-        let at = |level| logged(&Settings { level, directives: None }, log);
+        let at = |level| logged(&Settings { level, ..Settings::default() }, log);
         assert_eq!(at(Level::Debug), ["DEBUG ours", "WARN  their warning"]);
         assert_eq!(at(Level::Info), ["WARN  their warning"]);
         assert!(at(Level::Error).is_empty());
         for text in ["hyper=info", ",hyper=info,", " hyper=info , mcpvisor=off"] {
-            let directives = Settings { level: Level::Error, directives: Some(text.into()) };
+            let directives =
+                Settings { level: Level::Error, directives: Some(text.into()), ..Settings::default() };
             assert_eq!(logged(&directives, log), ["INFO  theirs", "WARN  their warning"], "{text}");
         }
         for text in ["", ",", "off"] {
-            let directives = Settings { level: Level::Info, directives: Some(text.into()) };
+            let directives = Settings { directives: Some(text.into()), ..Settings::default() };
             assert!(logged(&directives, log).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn calls_have_lines_only_if_they_are_asked_for() {
+        let log = || tracing::info!(target: CALLS, tool = "t", "call");
+        let with = |directives: Option<&str>, calls| {
+            let directives = directives.map(str::to_owned);
+            logged(&Settings { level: Level::Trace, directives, calls, ..Settings::default() }, log)
+        };
+        for directives in [None, Some("trace"), Some("mcpvisor=debug"), Some("mcpvisor::calls=off")] {
+            assert!(with(directives, false).is_empty(), "{directives:?}");
+        }
+        for (directives, calls) in [(None, true), (Some("warn"), true), (Some("mcpvisor::calls=info"), false)]
+        {
+            assert_eq!(with(directives, calls), ["INFO  call tool=t"], "{directives:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_logged_can_be_changed_in_between() {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let (subscriber, handle) =
+            subscriber(&Settings::default(), move || writer.clone()).expect("good settings");
+        tracing::subscriber::with_default(subscriber, || {
+            for level in ["info", "debug", "info"] {
+                handle.reload(filter(&format!("mcpvisor={level}")).expect("good")).expect("it is there");
+                tracing::debug!("at {level}");
+            }
+        });
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).expect("UTF-8");
+        assert!(text.lines().count() == 1 && text.contains("at debug"), "{text}");
+    }
+
+    #[test]
+    fn a_line_for_programs_is_one_json_object_however_evil_the_text() {
+        let json = Settings { format: Format::Json, ..Settings::default() };
+        let evil = "a\n\"\\\u{1b}[31m\u{202e}\u{e0041}";
+        let text = written(&json, || {
+            let span = tracing::info_span!("outer", server = "git", incarnation = 3);
+            let _inside = span.enter();
+            tracing::warn!(
+                code = -7,
+                ms = 1.5,
+                us = 9_u128,
+                good = true,
+                level = "mine",
+                said = evil,
+                "child {evil}"
+            );
+            tracing::info!("plain");
+        });
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert!(!text.contains(|c: char| c != '\n' && crate::text::misleads(c)), "{text:?}");
+        assert_eq!(lines.len(), 2, "{text}");
+        let first = &lines[0];
+        assert_eq!((&first["level"], &first["level_"]), (&"warn".into(), &"mine".into()), "{first}");
+        assert_eq!((&first["said"], &first["message"]), (&evil.into(), &format!("child {evil}").into()));
+        assert_eq!((&first["code"], &first["ms"], &first["good"]), (&(-7).into(), &1.5.into(), &true.into()));
+        assert_eq!(first["us"], 9, "{first}");
+        assert_eq!((&first["server"], &first["incarnation"]), (&"git".into(), &3.into()));
+        assert!(first["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{first}");
+        assert_eq!(lines[1]["message"], "plain");
+    }
+
+    #[test]
+    fn the_journal_gets_priorities_and_no_second_time() {
+        let journal = Settings { to_journal: true, level: Level::Debug, ..Settings::default() };
+        let log = || {
+            tracing::error!(target: "mcpvisor", "e");
+            tracing::warn!(target: "mcpvisor", "w");
+            tracing::info!(target: "mcpvisor", code = 1, "i");
+            tracing::debug!(target: "mcpvisor", "d");
+        };
+        assert_eq!(written(&journal, log), "<3>ERROR e\n<4>WARN  w\n<6>INFO  i code=1\n<7>DEBUG d\n");
+        let json = written(&Settings { format: Format::Json, ..journal }, log);
+        assert!(json.starts_with("<3>{") && json.contains("\n<6>{"), "{json}");
+    }
+
+    #[test]
+    fn only_the_stream_that_systemd_names_is_the_journal() {
+        let own = std::fs::File::from(io::stderr().as_fd().try_clone_to_owned().expect("a stderr"));
+        let own = own.metadata().expect("it is known");
+        assert!(leads_to_journal(&format!("{}:{}", own.dev(), own.ino())));
+        for other in [format!("{}:{}", own.dev(), own.ino() + 1), String::new(), "8:x".into(), "1".into()] {
+            assert!(!leads_to_journal(&other), "{other}");
         }
     }
 

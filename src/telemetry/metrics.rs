@@ -367,6 +367,16 @@ impl Metrics {
         counter.inc_by(unrecorded.saturating_sub(counter.get()));
     }
 
+    /// Sets the numbers of spans that were sent and dropped since the start.
+    pub fn set_spans(&self, exported: u64, dropped: u64) {
+        let _one_after_the_other = self.shared.table();
+        for (counter, now) in
+            [(&self.shared.kept.spans_exported, exported), (&self.shared.kept.spans_dropped, dropped)]
+        {
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
+    }
+
     /// Sets whether the machine's clock is considered wrong.
     pub fn set_clock_in_doubt(&self, in_doubt: bool) {
         self.shared.kept.clock_in_doubt.set(i64::from(in_doubt));

@@ -85,6 +85,7 @@ fn the_rest_is_set_and_counted() {
     for lost in [4, 4, 6] {
         metrics.set_audit_lost(lost);
         metrics.set_audit_unrecorded(lost + 1);
+        metrics.set_spans(lost, lost + 2);
     }
     for (series, expected) in [
         (r#"mcpvisor_calls_in_flight{server="git"}"#, 2.0),
@@ -109,6 +110,8 @@ fn the_rest_is_set_and_counted() {
         ("mcpvisor_store_flush_age_seconds", 3.0),
         ("mcpvisor_audit_lost_total", 6.0),
         ("mcpvisor_audit_unrecorded_total", 7.0),
+        ("mcpvisor_spans_exported_total", 6.0),
+        ("mcpvisor_spans_dropped_total", 8.0),
         ("mcpvisor_clock_in_doubt", 1.0),
         ("mcpvisor_strays", 2.0),
         ("mcpvisor_strays_ended_total", 4.0),

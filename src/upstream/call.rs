@@ -48,6 +48,20 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Returns the kind of a failure as one word, with the code of a JSON-RPC error; `None` for a result.
+    pub fn failure(&self) -> Option<(&'static str, Option<i64>)> {
+        match self {
+            Outcome::Result(_) => None,
+            Outcome::Error(error) => Some(("rpc_error", Some(error.code))),
+            Outcome::Unusable(_) | Outcome::TooLong { .. } => Some(("bad_reply", None)),
+            Outcome::TimedOut { .. } => Some(("timed_out", None)),
+            Outcome::Refused(_) => Some(("refused", None)),
+            Outcome::Gone { .. } => Some(("gone", None)),
+        }
+    }
+}
+
 /// Refusal or failure of one call by a remote server, which is not gone by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -200,7 +214,7 @@ impl Link {
     }
 
     /// Reports whether it leads to a remote server.
-    pub(super) fn is_remote(&self) -> bool {
+    pub fn is_remote(&self) -> bool {
         self.0.carrier.is_some()
     }
 

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::buffer::{UsageBuffer, UsageSample};
 use super::calendar::minute_of;
+use super::call_line::log_call;
 use super::traffic::Traffic;
 use crate::access::Principal;
 use crate::activity::{Activity, Call, ServerTag, ToolName};
 use crate::clock;
 use crate::telemetry::metrics::{Kind, OK, ServerMetrics};
+use crate::telemetry::traces::CallTrace;
 use crate::unix_time;
 
 /// Number of low bits that hold the count of a day; the day's number is above them.
@@ -70,8 +72,9 @@ impl Meter {
         caller: &'a Principal,
         tool: &'a str,
         started: Instant,
+        trace: Option<Box<CallTrace>>,
     ) -> Measured<'a> {
-        Measured { meter: self, kind, caller, tool, started, counts: true, bytes: (0, 0) }
+        Measured { meter: self, kind, caller, tool, started, trace, counts: true, bytes: (0, 0) }
     }
 
     /// Counts a call that may have reached the server and ended at this time.
@@ -113,11 +116,17 @@ pub(crate) struct Measured<'a> {
     tool: &'a str,
     bytes: (usize, usize),
     started: Instant,
+    trace: Option<Box<CallTrace>>,
     /// `true` until the call is counted or withdrawn.
     counts: bool,
 }
 
 impl Measured<'_> {
+    /// Returns the trace of the call; `None` if it is not traced.
+    pub(crate) fn trace(&self) -> Option<&CallTrace> {
+        self.trace.as_deref()
+    }
+
     /// Records the bytes of the arguments and of the result.
     pub(crate) fn carried(&mut self, arguments: usize, result: usize) {
         self.bytes = (arguments, result);
@@ -152,6 +161,7 @@ impl Measured<'_> {
             (self.kind, tool),
             (now_ms, took),
             (outcome, reached),
+            self.trace.as_deref(),
         );
         took
     }
@@ -176,7 +186,7 @@ pub(crate) enum Reach {
     Server,
 }
 
-/// Notes a call that has just ended.
+/// Notes a call that has just ended, ends its trace and logs it for whoever wants that.
 pub(crate) fn note(
     activity: &Activity,
     server: &Arc<ServerTag>,
@@ -184,7 +194,12 @@ pub(crate) fn note(
     (kind, tool): (Kind, &str),
     (now_ms, took): (u64, Duration),
     (outcome, reached): (&'static str, bool),
+    trace: Option<&CallTrace>,
 ) {
+    if let Some(trace) = trace {
+        trace.end(outcome);
+    }
+    log_call(&server.name, caller, (kind, tool), took, outcome, trace);
     activity.note(|| {
         let origin = caller.origin();
         Call {

@@ -9,6 +9,7 @@ mod aggregates;
 mod bench;
 mod buffer;
 mod calendar;
+mod call_line;
 mod call_stats;
 mod error;
 mod meter;

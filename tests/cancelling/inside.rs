@@ -141,6 +141,7 @@ impl Inside {
             audit,
             supervisor,
             metrics,
+            tracer: None,
         };
         let gateway = Gateway::start(parts, limits).expect("a gateway");
         let (url, model) = model::start().await;

@@ -59,6 +59,7 @@ mod streams;
 mod supervising;
 mod switching;
 mod tls;
+mod tracing;
 mod trees;
 mod ui;
 mod unlucky;

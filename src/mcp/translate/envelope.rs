@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::client::Client;
 use super::members::{Members, push_member};
-use super::trace::{TRACEPARENT, TraceContext};
+use super::trace::{TRACEPARENT, TraceContext, trace_of_members, with_parent};
 use crate::mcp::era::{Era, client_info};
 
 /// Member with the revision that a request is made in.
@@ -55,6 +55,17 @@ impl Envelope {
             trace.write(&mut rest);
         }
         Envelope { client, log_level, is_modern_client, rest: rest.into(), written: Default::default() }
+    }
+
+    /// Returns `traceparent` and `tracestate` of the request.
+    pub fn trace(&self) -> (Option<String>, Option<String>) {
+        trace_of_members(&self.rest)
+    }
+
+    /// Puts a `traceparent` in the place of that of the request; `is_new` as in [`with_parent`].
+    pub fn set_parent(&mut self, parent: &str, is_new: bool) {
+        self.rest = with_parent(&self.rest, parent, is_new);
+        self.written = Default::default();
     }
 
     /// Returns the members for a child of this era, without braces, on one line. A legacy child gets the client's capabilities

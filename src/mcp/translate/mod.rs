@@ -29,4 +29,4 @@ pub use reply::{
     ModernResult, Reply, ReplyKind, SERVER_INFO, error_for_legacy, error_for_modern, for_modern,
     for_modern_behind, is_cacheable, may_be_error,
 };
-pub use trace::{TRACEPARENT, TraceContext, of_headers};
+pub use trace::{TRACEPARENT, TraceContext, of_headers, trace_of_members, with_parent};

@@ -1,8 +1,10 @@
 //! Trace context (W3C Trace Context and Baggage; MCP 2026-07-28, basic/index): who calls may say by headers of HTTP or in
-//! `_meta` which trace a request belongs to. It is passed on as it came: the gateway makes no spans of its own, and an
-//! intermediary that makes none does not change it.
+//! `_meta` which trace a request belongs to. It is passed on as it came by a gateway that makes no spans, as an
+//! intermediary that makes none does not change it; one that does puts its own in the place of the parent.
 
-use super::members::push_member;
+use bytes::Bytes;
+
+use super::members::{Members, push_member};
 use crate::jsonrpc::push_string;
 
 /// Member of `_meta`, and header, that names the trace.
@@ -11,6 +13,34 @@ pub const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 /// Member and header with what the caller wants to travel along.
 const BAGGAGE: &str = "baggage";
+
+/// Returns a member of `_meta` that is a text, of members without braces; `None` if there is none.
+fn member(members: &[u8], name: &str) -> Option<String> {
+    // Looked for before it is parsed: hardly any request names a trace.
+    memchr::memmem::find(members, name.as_bytes())?;
+    let text = format!("{{{}}}", std::str::from_utf8(members).ok()?);
+    Members::read(&text)?.text(name).map(Into::into)
+}
+
+/// Returns `traceparent` and `tracestate` of the members of a `_meta`, without braces. A `tracestate` that is too long is none.
+pub fn trace_of_members(members: &[u8]) -> (Option<String>, Option<String>) {
+    let state = member(members, TRACESTATE).filter(|state| state.len() <= MAX_TRACESTATE);
+    (member(members, TRACEPARENT), state)
+}
+
+/// Returns the members of a `_meta`, without braces, with this `traceparent` in place of any other. `is_new` says that it is of a
+/// trace that begins here, which a `tracestate` that came along is not of.
+pub fn with_parent(members: &Bytes, parent: &str, is_new: bool) -> Bytes {
+    let mut out = Vec::with_capacity(members.len() + parent.len() + 20);
+    let text = std::str::from_utf8(members).map(|text| format!("{{{text}}}")).unwrap_or_default();
+    if let Some(known) = Members::read(&text) {
+        known.write(&mut out, |name| name != TRACEPARENT && !(is_new && name == TRACESTATE));
+    }
+    let mut value = Vec::with_capacity(parent.len() + 2);
+    push_string(&mut value, parent);
+    push_member(&mut out, TRACEPARENT, &value);
+    out.into()
+}
 
 /// Longest `tracestate`, in bytes (W3C Trace Context, section 3.3.1.5, asks for at least this).
 const MAX_TRACESTATE: usize = 512;
@@ -100,6 +130,19 @@ mod tests {
         assert_eq!(of(&all), all);
         let newer = "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more";
         assert_eq!(of(&[(TRACEPARENT, newer)]), [(TRACEPARENT, newer)]);
+    }
+
+    #[test]
+    fn a_span_of_ours_takes_the_place_of_the_parent_and_of_nothing_else() {
+        let members = Bytes::from_static(br#""a/b":[1],"traceparent":"old","tracestate":"x=1""#);
+        assert_eq!(trace_of_members(&members), (Some("old".into()), Some("x=1".into())));
+        let ours = with_parent(&members, PARENT, false);
+        assert_eq!(ours, format!(r#""a/b":[1],"tracestate":"x=1","traceparent":"{PARENT}""#));
+        assert_eq!(with_parent(&members, PARENT, true), format!(r#""a/b":[1],"traceparent":"{PARENT}""#));
+        assert_eq!(with_parent(&Bytes::new(), PARENT, true), format!(r#""traceparent":"{PARENT}""#));
+        let long = format!(r#""tracestate":"a={}""#, "x".repeat(600));
+        assert_eq!(trace_of_members(long.as_bytes()), (None, None));
+        assert_eq!(trace_of_members(br#""a":{"traceparent":"inner"}"#), (None, None));
     }
 
     #[test]

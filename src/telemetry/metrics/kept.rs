@@ -11,6 +11,8 @@ pub(super) struct Kept {
     pub(super) flush_age: Gauge,
     pub(super) audit_lost: IntCounter,
     pub(super) audit_unrecorded: IntCounter,
+    pub(super) spans_exported: IntCounter,
+    pub(super) spans_dropped: IntCounter,
     pub(super) clock_in_doubt: IntGauge,
     pub(super) strays: IntGauge,
     pub(super) strays_ended: IntCounter,
@@ -47,6 +49,12 @@ impl Kept {
                 "Refusals, failures and calls that the audit only counted.",
             )?,
         )?;
+        let counter = |name: &str, help: &str| register(registry, IntCounter::new(name, help)?);
+        let spans_exported = counter("mcpvisor_spans_exported_total", "Spans that a collector has taken.")?;
+        let spans_dropped = counter(
+            "mcpvisor_spans_dropped_total",
+            "Spans that were dropped: no room, or nobody took them.",
+        )?;
         let clock_in_doubt = register(
             registry,
             IntGauge::new("mcpvisor_clock_in_doubt", "1 while the machine's clock is not believed.")?,
@@ -68,6 +76,8 @@ impl Kept {
             flush_age,
             audit_lost,
             audit_unrecorded,
+            spans_exported,
+            spans_dropped,
             clock_in_doubt,
             strays,
             strays_ended,
