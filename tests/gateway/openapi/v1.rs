@@ -189,6 +189,8 @@ async fn mcps(asking: &mut Asking<'_>) {
     asking.ask("GET", "/v1/mcps?status=all&page=1&per_page=100", None, 200).await;
     asking.ask("GET", "/v1/mcps?status=some&page=0&per_pag=1", None, 400).await;
     asking.ask("GET", "/v1/doctor", None, 200).await;
+    asking.ask("POST", "/v1/backup", Some(json!({})), 200).await;
+    asking.ask("POST", "/v1/export", Some(json!({})), 200).await;
     asking.ask("GET", "/v1/doctor?server=nobody", None, 404).await;
     for name in ["fake", "talkative", "hanging", "failing", "edited", "mute", "off", "remote"] {
         asking.ask("GET", &format!("/v1/mcps/{name}"), None, 200).await;
