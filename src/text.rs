@@ -224,6 +224,15 @@ fn half_at(bytes: &[u8], at: usize) -> Option<u32> {
     (HIGH_HALF.start..LOW_HALF.end).contains(&code).then_some(code)
 }
 
+/// Returns a name as a shell takes it for one word, in a command to copy.
+pub fn shell_word(name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '@' | '/');
+    match !name.is_empty() && name.chars().all(is_plain) {
+        true => name.to_owned(),
+        false => format!("'{}'", name.replace('\'', "'\\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

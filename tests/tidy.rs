@@ -27,7 +27,7 @@ const EXTERNALS: [(&str, &[&str]); 32] = [
     ("prometheus", &["src/telemetry/metrics.rs", "src/telemetry/metrics/"]),
     // To open a pipe without waiting for its other end takes a flag that the library has no name for.
     ("nix", &["src/process/", "src/files.rs"]),
-    ("rustix", &["src/process/"]),
+    ("rustix", &["src/process/", "src/cli/operate/top/terminal.rs"]),
     ("libc", &["src/process/"]),
     ("unicode_security", &["src/supervisor/names.rs"]),
     ("landlock", &["src/process/sandbox.rs"]),
@@ -77,6 +77,7 @@ const EXTERNALS: [(&str, &[&str]); 32] = [
             "src/query/chat/",
             "src/cli/add.rs",
             "src/cli/ask.rs",
+            "src/cli/backup.rs",
             "src/cli/client.rs",
             "src/cli/daemon.rs",
             "src/cli/login.rs",

@@ -19,6 +19,9 @@ pub enum Right {
     /// Defining servers, which means running programs as the daemon's user. Not for a key that is limited to some
     /// servers or tools: this would free it from its limitation.
     DefineServers,
+    /// Reading all that is configured as it was written, secrets in definitions included: a backup, an export. For owners,
+    /// and not for a limited key either.
+    ReadAll,
 }
 
 /// Error of a principal that may not do something.
@@ -97,13 +100,18 @@ impl Principal {
         let role = match right {
             Right::Member => Role::Member,
             Right::Administer | Right::DefineServers => Role::Admin,
+            Right::ReadAll => Role::Owner,
         };
         if self.role() < role {
             return Err(AccessError::forbidden("Your role does not allow this action"));
         }
-        if right == Right::DefineServers && !self.permissions().are_unlimited() {
-            let reason = "A key that is limited to some MCPs or tools may not define servers";
-            return Err(AccessError::forbidden(reason));
+        let limited = match right {
+            Right::Member | Right::Administer => return Ok(()),
+            Right::DefineServers => "A key that is limited to some MCPs or tools may not define servers",
+            Right::ReadAll => "A key that is limited to some MCPs or tools may not make backups or exports",
+        };
+        if !self.permissions().are_unlimited() {
+            return Err(AccessError::forbidden(limited));
         }
         Ok(())
     }
@@ -149,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_right_is_refused_by_role_and_servers_also_by_a_limited_key() {
-        use Right::{Administer, DefineServers, Member};
+        use Right::{Administer, DefineServers, Member, ReadAll};
         let limited: Permissions = serde_json::json!({"mcps": ["mcp_a"]}).try_into().expect("good");
         let unlimited = Permissions::default();
         for (role, permissions, rights) in [
@@ -157,10 +165,11 @@ mod tests {
             (Role::Member, &unlimited, &[Member][..]),
             (Role::Admin, &limited, &[Member, Administer][..]),
             (Role::Admin, &unlimited, &[Member, Administer, DefineServers][..]),
-            (Role::Owner, &unlimited, &[Member, Administer, DefineServers][..]),
+            (Role::Owner, &limited, &[Member, Administer][..]),
+            (Role::Owner, &unlimited, &[Member, Administer, DefineServers, ReadAll][..]),
         ] {
             let principal = principal(role, permissions.clone());
-            for right in [Member, Administer, DefineServers] {
+            for right in [Member, Administer, DefineServers, ReadAll] {
                 assert_eq!(principal.require(right).is_ok(), rights.contains(&right), "{role:?} {right:?}");
             }
         }

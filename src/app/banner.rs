@@ -112,7 +112,9 @@ fn addresses(config: &Config, doors: &ListenAddresses, url: &str) -> String {
 fn servers(shown: &[ServerView], all: &[ServerView], took: Duration) -> String {
     let mut text = String::new();
     if all.is_empty() {
-        text.push_str("  No servers yet: name a servers file with --servers, or POST to /api/servers.\n\n");
+        text.push_str(
+            "  No servers yet: `mcpvisor add npx:PACKAGE`, or name a servers file with --servers.\n\n",
+        );
         return text;
     }
     let width = shown.iter().map(|server| server.name.chars().count()).max().unwrap_or(0).min(40);

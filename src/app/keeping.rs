@@ -1,5 +1,5 @@
 //! Works on a stored data directory from the command line: the check of a store before it is opened, and
-//! `mcpvisor store`.
+//! `mcpvisor store`, `backup` and `restore`.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,13 +11,17 @@ use std::thread;
 use std::time::Duration;
 
 use super::directory;
-use crate::cli::{Exit, StoreAction};
+use crate::cli::{self, Exit, StoreAction};
 use crate::config::{self, Environment, Flags};
 use crate::process;
 use crate::store::{self, Backup, DataDir, DurableStore, PROBE_LIMIT, Part, StoreError};
+use crate::usage;
 
 /// Name of the subcommand.
 pub(super) const STORE: &str = "store";
+
+/// File in the data directory with the text of the owner's key.
+const OWNER_KEY: &str = "owner.key";
 
 /// First line of a probe's output: the store can be opened, it is damaged, or something else prevents it.
 const FINE: &str = "fine";
@@ -111,8 +115,13 @@ pub(super) fn run(flags: &Flags, action: &StoreAction, env: &dyn Environment) ->
         StoreAction::Probe => Ok(probe(&path)),
         StoreAction::Check => existing(&path).and_then(|dir| store::check(&dir)).map(|parts| report(&parts)),
         StoreAction::Backup { to } => existing(&path).and_then(|dir| backup(&dir, to.as_deref())),
-        StoreAction::Restore { from } => existing(&path).and_then(|dir| restore(&dir, from.as_deref())),
+        StoreAction::Restore { from, replace } => restore(&path, from.as_deref(), *replace),
     };
+    finish(done)
+}
+
+/// Writes what was done to stdout, or why it was not to stderr.
+fn finish(done: Result<(String, Exit), StoreError>) -> Exit {
     let (text, exit) = match done {
         Ok(done) => done,
         Err(error) => {
@@ -174,35 +183,66 @@ fn report(parts: &[Part]) -> (String, Exit) {
 
 fn backup(dir: &DataDir, to: Option<&Path>) -> Result<(String, Exit), StoreError> {
     let mut durable = DurableStore::open_for_backup(dir)?;
-    let path = match to {
-        Some(path) => {
-            durable.backup_to(path)?;
-            path.to_owned()
-        }
-        None => durable.checkpoint()?.unwrap_or_default(),
+    let Some(path) = to else {
+        let path = durable.checkpoint()?.unwrap_or_default();
+        let told = format!("wrote the backup of change {} to {}\n", durable.seq(), path.display());
+        return Ok((told, Exit::Graceful));
     };
-    Ok((format!("wrote the backup of change {} to {}\n", durable.seq(), path.display()), Exit::Graceful))
+    // It is to leave the directory, so it has what is in files of their own there.
+    let backup = durable.snapshot()?.with_usage(usage::backup_of(&**durable.store())?);
+    backup.write_to(path)?;
+    Ok((cli::backup::told(&backup, path), Exit::Graceful))
 }
 
-fn restore(dir: &DataDir, from: Option<&Path>) -> Result<(String, Exit), StoreError> {
-    let (path, backup) = match from {
-        Some(path) => (path.to_owned(), Backup::read(path)?),
-        None => Backup::latest(dir)?.ok_or_else(|| StoreError::NothingToRestore {
+/// Restores a backup into the data directory at a path, which is made if it is not there. One with something in it is
+/// refused unless that may be replaced; the backup is read and checked before anything is touched.
+fn restore(path: &Path, from: Option<&Path>, may_replace: bool) -> Result<(String, Exit), StoreError> {
+    let given = from.map(|from| Backup::read(from).map(|backup| (from.to_owned(), backup))).transpose()?;
+    let there = if may_replace { None } else { something_in(path)? };
+    if let Some(name) = there {
+        return Err(StoreError::NotEmpty { path: path.to_owned(), name });
+    }
+    let dir = if given.is_some() { DataDir::open(path)? } else { existing(path)? };
+    let (from, backup) = match given {
+        Some(given) => given,
+        None => Backup::latest(&dir)?.ok_or_else(|| StoreError::NothingToRestore {
             path: dir.path().to_owned(),
             reason: "the content cannot be replaced".to_owned(),
         })?,
     };
-    let (aside, durable) = DurableStore::replace(dir, &backup)?;
+    let (aside, durable) = DurableStore::replace(&dir, &backup)?;
+    let counted = backup.counted().map(|count| format!(" and {count} of usage")).unwrap_or_default();
     let mut text = format!(
-        "restored {} records of change {}, made {}, from {}\n",
+        "restored {} records of change {}{counted}, made {}, from {}\n",
         backup.len(),
         backup.seq(),
         backup.created_at(),
-        path.display()
+        from.display()
     );
     if let Some(aside) = aside {
         text.push_str(&format!("what was there is kept in {}\n", aside.display()));
     }
     text.push_str(&format!("the store is at change {} now\n", durable.seq()));
+    if !dir.path().join(OWNER_KEY).exists() {
+        text.push_str(&format!(
+            "the text of the owner's key is in no backup: copy {OWNER_KEY} into {} as well, or make another one by \
+             `mcpvisor keys owner --new`\n",
+            dir.path().display()
+        ));
+    }
     Ok((text, Exit::Graceful))
+}
+
+/// Returns the name of something that is in a directory beside a lock; `None` if nothing is, or if there is no directory.
+fn something_in(path: &Path) -> Result<Option<String>, StoreError> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let (path, kind, reason) = (path.to_owned(), error.kind(), error.to_string());
+            return Err(StoreError::Io { what: "look into the data directory", path, kind, reason });
+        }
+    };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| name != store::LOCK).min())
 }

@@ -84,7 +84,8 @@ pub fn main(program: Program) -> ExitCode {
         Ok(Command::DemoServer) => demo_server().into(),
         Ok(Command::Operate(operate)) => {
             let editor = &process::run_in_foreground;
-            cli::operate::run(&operate, time::OffsetDateTime::now_utc, editor).into()
+            let browser = &process::open_in_browser;
+            cli::operate::run(&operate, time::OffsetDateTime::now_utc, editor, browser).into()
         }
         Ok(Command::Doctor(doctor)) => {
             cli::operate::doctor::run(&doctor, &|| examining::beforehand(&ProcessEnvironment)).into()
@@ -107,6 +108,14 @@ pub fn main(program: Program) -> ExitCode {
             cli::documents::run(&documents, &mut io::stdout(), &mut io::stderr()).into()
         }
         Ok(Command::NewOwnerKey(flags)) => owner::renew(&flags, &ProcessEnvironment).into(),
+        Ok(Command::Backup(backup, place)) => {
+            let of_stopped = |to: &Path| {
+                let action = cli::StoreAction::Backup { to: Some(to.to_owned()) };
+                keeping::run(&place, &action, &ProcessEnvironment)
+            };
+            process::hold_too_large();
+            cli::backup::run(&backup, time::OffsetDateTime::now_utc, &of_stopped).into()
+        }
         Ok(Command::Store(flags, action)) => keeping::run(&flags, &action, &ProcessEnvironment).into(),
         Err(refused) => refused.report().into(),
     }
@@ -158,6 +167,12 @@ fn serve(flags: &Flags, ignored: &[i32]) -> Exit {
             exit
         }
     }
+}
+
+/// Returns what to do about an address that is taken, and by whom it is, if that can be seen.
+fn about_taken(port: u16) -> String {
+    let holder = process::listener_of(port).map(|holder| format!(" (by {holder})")).unwrap_or_default();
+    format!("{holder}\n  end it, or choose another port by --port, MCPVISOR_PORT or server.port")
 }
 
 fn refused(problems: &[ConfigProblem]) -> Exit {
@@ -309,7 +324,11 @@ async fn run(
     let mut http = descriptors::fitted(&config.http, &opened.registry.list());
     http.mcp.session_key = session_key::load(&config.data_dir);
     http.told = config::effective_of(config, flags, &ProcessEnvironment).into();
-    let front = HttpServer::bind(http, tls).await.map_err(StartupError::io)?;
+    let port = http.port;
+    let front = HttpServer::bind(http, tls).await.map_err(|error| match error.is_taken() {
+        true => StartupError::io(format!("{error}{}", about_taken(port))),
+        false => StartupError::io(error),
+    })?;
     let address = front.local_addr();
     let url = format!("{}://{address}", if watching.is_some() { "https" } else { "http" });
     let doors = ListenAddresses {

@@ -1,6 +1,7 @@
 //! `mcpvisor add`: gives a running daemon a server, by a package, an address or a command, and says how it is.
 
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, Url};
 use serde_json::{Map, Value, json};
@@ -8,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Exit;
 use super::client::{self, Access, Daemon, Problem, Refusal};
 use super::login::{self, Login};
-use crate::text::{count_of, cut};
+use crate::text::{count_of, cut, shell_word};
 
 /// A server to add.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,6 +55,7 @@ async fn carry_out(add: &Add) -> Result<(), Problem> {
     if add.no_wait {
         return Ok(());
     }
+    let state = wait_while_starting(&daemon, &name).await;
     // It waits for the lists, and fails with the cause where there are none to be had.
     match daemon.ask(Method::GET, daemon.server(&name, "tools")?, None).await {
         Ok(said) => {
@@ -62,10 +64,48 @@ async fn carry_out(add: &Add) -> Result<(), Problem> {
             Ok(())
         }
         Err(Problem::Refused(refusal)) => {
-            let told = format!("it is stored, and not usable yet: {}", refusal.told);
+            let word = shell_word(&name);
+            let goes_on = state.is_some_and(|state| matches!(state.as_str(), "starting" | "backoff"));
+            let how = format!(
+                "\n  the daemon goes on with it: `mcpvisor wait {word}` waits until it is ready, `mcpvisor logs {word} -f` shows \
+                 what it writes"
+            );
+            let how = if goes_on { how.as_str() } else { "" };
+            let told = format!("it is stored, and not usable yet: {}{how}", refusal.told);
             Err(Problem::Refused(Box::new(Refusal { told, ..*refusal })))
         }
         Err(problem) => Err(problem),
+    }
+}
+
+/// Pause between two looks at a server that starts.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Time after which it is said what is waited for, and then again and again.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// Waits while a server is in its first start, as long as the daemon gives it: while it is being installed that may be minutes.
+/// Says on stderr what it does. Returns the state after that. Where that cannot be looked at, it does not wait.
+async fn wait_while_starting(daemon: &Daemon, name: &str) -> Option<String> {
+    let (begun, mut said) = (Instant::now(), Duration::ZERO);
+    loop {
+        let url = daemon.below("/v1/mcps", name, "").ok()?;
+        let told = daemon.ask(Method::GET, url, None).await.ok()?;
+        let state = told["data"]["state"].as_str().unwrap_or_default();
+        if state != "starting" {
+            return Some(state.to_owned());
+        }
+        let waited = begun.elapsed();
+        if waited >= said + SAY_EVERY {
+            said = waited;
+            let phase = told["data"]["phase"].as_str().unwrap_or("starting");
+            // What cannot be said does not keep it from its work.
+            let _ = writeln!(
+                io::stderr(),
+                "{phase}, for {} s so far; it goes on without this command as well",
+                waited.as_secs()
+            );
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

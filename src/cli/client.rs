@@ -93,8 +93,15 @@ pub(super) fn run(command: impl Future<Output = Result<(), Problem>>) -> Exit {
     }
 }
 
+/// Reports whether a daemon listens where this leads to.
+pub(super) fn is_there(access: &Access) -> bool {
+    Daemon::find(access).is_ok_and(|daemon| daemon.place.is_answered())
+}
+
 /// Most items that a page of a list may have.
 const PAGE: usize = 100;
+/// Path of a sign-in to the dashboard.
+const SIGN_IN: &str = "/ui/session";
 /// Version of MCP that a command speaks.
 const MCP_VERSION: &str = "2026-07-28";
 
@@ -132,6 +139,69 @@ impl Daemon {
     /// Returns where it is, as people write it.
     pub(super) fn shown(&self) -> String {
         self.place.shown()
+    }
+
+    /// Returns its address, without a slash at its end, as a browser takes it: that of its settings where it was found by its
+    /// socket.
+    pub(super) fn address(&self) -> Result<String, Problem> {
+        if self.place.socket.is_none() {
+            self.path("/")?;
+            return Ok(self.place.url.clone());
+        }
+        let here = daemon_place(&Flags::default(), &ProcessEnvironment).ok();
+        let Some(here) = here.filter(|here| here.socket == self.place.socket && here.port != 0) else {
+            let told =
+                format!("the address of the daemon at {} is not known; give it by --url", self.shown());
+            return Err(Problem::Usage(told));
+        };
+        let scheme = if here.tls { "https" } else { "http" };
+        Ok(format!("{scheme}://127.0.0.1:{}", here.port))
+    }
+
+    /// Reports whether it was told a key, which it sends everywhere.
+    pub(super) fn has_given_key(&self) -> bool {
+        self.key.is_some() && self.key_file.is_none()
+    }
+
+    /// Signs in as the dashboard does, with the key that there is where one is needed. Returns the headers that are of the
+    /// sign-in, for whoever asks in its name.
+    pub(super) async fn sign_in(&self) -> Result<[(&'static str, String); 2], Problem> {
+        let url = self.path(SIGN_IN)?;
+        let response = match self.send(Method::POST, url.clone(), None).await {
+            Err(Problem::Refused(refusal)) if refusal.status == 401 && self.key_file.is_some() => {
+                let key = format!("Bearer {}", self.key.as_deref().unwrap_or_default());
+                self.send_with(Method::POST, url, None, &[("authorization", &key)]).await?
+            }
+            answered => answered?,
+        };
+        let cookie = response.headers().get("set-cookie").and_then(|cookie| cookie.to_str().ok());
+        let cookie = cookie.and_then(|cookie| cookie.split(';').next()).unwrap_or_default().to_owned();
+        let said = response.bytes().await.map_err(|error| Problem::BrokenOff(innermost(&error)))?;
+        let said: Value = serde_json::from_slice(&said).unwrap_or_default();
+        let token = said["token"].as_str().unwrap_or_default().to_owned();
+        Ok([("cookie", cookie), ("x-csrf-token", token)])
+    }
+
+    /// Signs out.
+    pub(super) async fn sign_out(&self, headers: &[(&'static str, String)]) -> Result<(), Problem> {
+        self.in_name_of(headers, Method::DELETE, SIGN_IN).await.map(drop)
+    }
+
+    /// Asks for a path in the name of a sign-in.
+    pub(super) async fn in_name_of(
+        &self,
+        headers: &[(&'static str, String)],
+        method: Method,
+        path: &str,
+    ) -> Result<Response, Problem> {
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.send_with(method, self.path(path)?, None, &headers).await
+    }
+
+    /// Returns a sentence about the file that has the owner's key; empty if none was found.
+    pub(super) fn about_found_key(&self) -> String {
+        self.key_file.as_ref().map(|file| format!("; it is in {}", file.display())).unwrap_or_default()
     }
 
     /// Returns the address of a path.

@@ -9,7 +9,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use super::Exit;
 use super::add::Add;
 use super::ask::Ask;
-use super::client_flags::{AddLine, AskLine, LoginLine};
+use super::backup::Backup;
+use super::client_flags::{AccessLine, AddLine, AskLine, LoginLine};
 use super::connect::Connect;
 use super::documents::{self, Documents, Shell};
 use super::import::Import;
@@ -58,6 +59,8 @@ pub enum Command {
     Documents(Documents),
     /// Replace the owner's key. Only the flags that locate it are set.
     NewOwnerKey(Flags),
+    /// Write a backup: of a running daemon, or of the data directory that these flags locate.
+    Backup(Backup, Flags),
     /// Check or replace the stored data. Only the flags that locate it are set.
     Store(Flags, StoreAction),
 }
@@ -78,6 +81,8 @@ pub enum StoreAction {
     Restore {
         /// File of the backup. `None` for the newest good one of the data directory.
         from: Option<PathBuf>,
+        /// `true` if what is there may be replaced.
+        replace: bool,
     },
 }
 
@@ -128,6 +133,8 @@ where
             Subcommands::Man { dir } => {
                 Command::Documents(documents::man(vec![Mcpvisor::command(), McpServer::command()], dir))
             }
+            Subcommands::Backup(line) => line.into_command(),
+            Subcommands::Restore(line) => line.into_command(),
             Subcommands::Store(store) => store.command.into_command(),
             Subcommands::Keys(keys) => keys.command.into_command(),
         }),
@@ -180,6 +187,10 @@ enum Subcommands {
     Import(ImportLine),
     /// Be a small MCP server on stdin and stdout, to try the gateway with
     DemoServer,
+    /// Write a backup of everything into one file: of a running daemon, or of its data directory where none runs
+    Backup(BackupLine),
+    /// Restore a backup into a data directory, which is made if it is not there, while no daemon runs on it
+    Restore(RestoreLine),
     /// Check, back up or restore what is kept on disk, while no daemon runs on it
     Store(StoreLine),
     /// Make, list, rotate and revoke keys of a running daemon; replace the owner's while none runs
@@ -370,6 +381,59 @@ impl ImportLine {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The file has servers, keys, members, plans, approvals and what was counted, of one moment. It is readable for you alone,\n\
+                  as secrets that are written into definitions are in it; keys are in it as SHA-256 only, owner.key not at all.\n\
+                  A running daemon gives it to an owner's key without limits."
+)]
+struct BackupLine {
+    /// File to write, or a directory to write it into, or - for stdout; a new file in this directory otherwise
+    #[arg(value_name = "FILE")]
+    to: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessLine,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl BackupLine {
+    fn into_command(self) -> Command {
+        let BackupLine { to, access, place } = self;
+        let place = place.into_flags();
+        let here = place.config.is_some() || place.data_dir.is_some();
+        Command::Backup(Backup { to, access: access.into(), here }, place)
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The file is checked before anything is touched. A directory that has something in it is refused without --replace.\n\
+                  If it is interrupted, the next start finds the directory as it was, or goes on restoring."
+)]
+struct RestoreLine {
+    /// The backup's file, or `latest` for the newest good one of the data directory
+    #[arg(value_name = "FILE|latest")]
+    from: PathBuf,
+    /// Restore also into a directory that has something in it; its store is kept in quarantine
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl RestoreLine {
+    fn into_command(self) -> Command {
+        let RestoreLine { from, replace, place } = self;
+        Command::Store(place.into_flags(), StoreAction::Restore { from: named(from), replace })
+    }
+}
+
+/// Returns the file that is named; `None` for the newest of the data directory.
+fn named(from: PathBuf) -> Option<PathBuf> {
+    Some(from).filter(|from| from.as_os_str() != "latest")
+}
+
+#[derive(Debug, Args)]
 struct StoreLine {
     #[command(subcommand)]
     command: StoreCommands,
@@ -426,8 +490,7 @@ impl StoreCommands {
             StoreCommands::Check { place, probe: true } => (place, StoreAction::Probe),
             StoreCommands::Backup { place, to } => (place, StoreAction::Backup { to }),
             StoreCommands::Restore { place, from } => {
-                let from = Some(from).filter(|from| from.as_os_str() != "latest");
-                (place, StoreAction::Restore { from })
+                (place, StoreAction::Restore { from: named(from), replace: true })
             }
         };
         Command::Store(place.into_flags(), action)
@@ -621,12 +684,31 @@ mod tests {
             ("check --probe", StoreAction::Probe),
             ("backup", StoreAction::Backup { to: None }),
             ("backup --to f", StoreAction::Backup { to: Some("f".into()) }),
-            ("restore latest", StoreAction::Restore { from: None }),
-            ("restore ./latest", StoreAction::Restore { from: Some("./latest".into()) }),
+            ("restore latest", StoreAction::Restore { from: None, replace: true }),
+            ("restore ./latest", StoreAction::Restore { from: Some("./latest".into()), replace: true }),
         ] {
             let command = words(Program::Mcpvisor, &format!("mcpvisor store {line} --data-dir d"));
             assert_eq!(command.expect("understood"), Command::Store(flags(), action), "{line}");
         }
+        for (line, from, replace) in [
+            ("f", Some("f".into()), false),
+            ("latest --replace", None, true),
+            ("f --replace", Some("f".into()), true),
+        ] {
+            let command = words(Program::Mcpvisor, &format!("mcpvisor restore {line} --data-dir d"));
+            let action = StoreAction::Restore { from, replace };
+            assert_eq!(command.expect("understood"), Command::Store(flags(), action), "{line}");
+        }
+        let line = "mcpvisor backup f --socket s";
+        let Ok(Command::Backup(backup, place)) = words(Program::Mcpvisor, line) else { panic!("understood") };
+        assert_eq!(
+            (backup.to, backup.access.socket, backup.here),
+            (Some("f".into()), Some("s".into()), false)
+        );
+        assert_eq!(place, Flags::default());
+        let line = "mcpvisor backup --data-dir d";
+        let Ok(Command::Backup(backup, place)) = words(Program::Mcpvisor, line) else { panic!("understood") };
+        assert_eq!((backup.to, backup.here, place), (None, true, flags()));
     }
 
     #[test]

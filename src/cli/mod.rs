@@ -6,6 +6,7 @@
 
 pub mod add;
 pub mod ask;
+pub mod backup;
 mod client;
 mod client_flags;
 pub mod connect;

@@ -34,8 +34,10 @@ const FAILING_START_TIMEOUT: Duration = Duration::from_secs(1);
 /// deadline may be due to its caller.
 const MIN_BLAMED_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time that a lost call waits to learn the cause of its child's end.
+/// Time that a lost call waits to learn the cause of its child's end, even if its deadline is nearer.
 const EXIT_REASON_GRACE: Duration = Duration::from_millis(50);
+/// Longest such time: on a busy machine a child that was killed is seen to have ended some time after its output has.
+const MAX_EXIT_REASON_GRACE: Duration = Duration::from_secs(2);
 
 /// Terms of a call, before a child is chosen for it.
 pub(super) struct CallTerms<'a> {
@@ -170,7 +172,9 @@ pub(super) async fn dispatch(
             Outcome::Gone { unsent: None } => {
                 let incarnation = permit.link().incarnation();
                 permit.end(CallOutcome::Lost);
-                return Err(Box::pin(lost_in_flight(handle, incarnation)).await);
+                let left = terms.deadline().saturating_duration_since(Instant::now());
+                let grace = left.clamp(EXIT_REASON_GRACE, MAX_EXIT_REASON_GRACE);
+                return Err(Box::pin(lost_in_flight(handle, incarnation, grace)).await);
             }
             // The child never saw the call: the next one may.
             Outcome::Gone { unsent: Some(unsent) } => {
@@ -484,16 +488,16 @@ fn refused_by_remote(handle: &ServerHandle, refusal: Refusal) -> Error {
     Error::Unreachable { reason, in_flight: !unseen, retry_after: pause, status: Some(handle.status()) }
 }
 
-/// Returns the error for a call that was lost with its child. Waits briefly for the cause of the child's end, which
+/// Returns the error for a call that was lost with its child. Waits `grace` at most for the cause of the child's end, which
 /// becomes known shortly after.
-async fn lost_in_flight(handle: &ServerHandle, incarnation: u64) -> Error {
+async fn lost_in_flight(handle: &ServerHandle, incarnation: u64, grace: Duration) -> Error {
     let mut changes = handle.watch();
     let is_told = |status: &Arc<Status>| {
         let mut replicas = status.replicas.iter();
         let replica = replicas.find(|replica| replica.incarnation == incarnation);
         replica.is_none_or(|replica| !replica.state.serves() && replica.state != State::Stopping)
     };
-    let _ = tokio::time::timeout(EXIT_REASON_GRACE, changes.wait_for(is_told)).await;
+    let _ = tokio::time::timeout(grace, changes.wait_for(is_told)).await;
     let (name, status) = (handle.name(), handle.status());
     let cause = status.last_exit.as_ref().filter(|_| status.incarnation == incarnation);
     let cause = cause.map(|cause| format!(" (it {cause})")).unwrap_or_default();

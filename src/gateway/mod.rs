@@ -4,6 +4,7 @@ mod activity;
 mod acts;
 #[cfg(test)]
 mod authority_tests;
+mod backing_up;
 mod calling;
 mod catalog_persister;
 mod defining;
@@ -66,6 +67,7 @@ use crate::{registry, unix_time};
 
 pub use self::activity::{ActivityFollower, ActivityPage, ActivityReader};
 pub use self::acts::{Acts, Listener, UnderWay};
+pub use self::backing_up::BackupFile;
 pub use self::error::Error;
 pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{Follow, FollowEnd, Followed};
@@ -170,6 +172,8 @@ struct Inner {
     doctor: Doctor,
     /// Held by whoever looks at servers for faults: one at a time.
     examining: Arc<Semaphore>,
+    /// Held by a backup until it is taken: one at a time.
+    backing_up: Arc<Semaphore>,
     settings: GatewaySettings,
     stop: Stop,
 }
@@ -250,6 +254,7 @@ impl Gateway {
             groups,
             doctor,
             examining: Arc::new(Semaphore::new(1)),
+            backing_up: Arc::new(Semaphore::new(1)),
             settings,
             stop: Stop::new(),
         })))

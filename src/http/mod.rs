@@ -65,6 +65,13 @@ pub struct BindError {
     error: io::Error,
 }
 
+impl BindError {
+    /// Reports whether somebody else listens there.
+    pub fn is_taken(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
 /// Number of connections that may wait in the kernel to be accepted; as many as Linux allows by default. Beyond
 /// that the kernel drops new connections from every address, and a client tries again after a second: long
 /// enough for clients at other addresses to notice a flood from one.

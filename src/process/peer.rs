@@ -234,6 +234,24 @@ fn look_up(local: SocketAddr, remote: SocketAddr) -> Option<SocketInfo> {
     })
 }
 
+/// State of a socket that listens, as the kernel numbers it.
+const LISTENING: u8 = 10;
+
+/// Returns the process that listens on a port of this machine, as people name it: `nginx, process 812`. `None` if nobody does, or if
+/// the process may not be examined.
+pub fn listener_of(port: u16) -> Option<String> {
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|table| fs::read_to_string(table).ok());
+    let listens =
+        |row: &(SocketAddr, SocketAddr, SocketInfo)| row.0.port() == port && row.2.state == LISTENING;
+    let inode =
+        tables.into_iter().find_map(|text| text.lines().skip(1).filter_map(read_row).find(listens))?.2.inode;
+    let link = format!("socket:[{inode}]");
+    let pid = proc_fs::parents().ok()?.into_keys().find(|pid| holds(*pid, &link))?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(format!("{}, process {pid}", name.trim_end()))
+}
+
 /// Reads a row of `/proc/net/tcp`: the socket's two ends, and its data.
 fn read_row(row: &str) -> Option<(SocketAddr, SocketAddr, SocketInfo)> {
     let mut fields = row.split_ascii_whitespace().skip(1);

@@ -19,7 +19,7 @@ use super::{Announce, Applied, Reach, Registry, Reloaded, Revocation, Revoke};
 use crate::access::{KeyChange, NewKey, NewKeySpec, Principal, Right, Tenancy};
 use crate::clock;
 use crate::pins::Approval;
-use crate::store::StoreDegraded;
+use crate::store::{Backup, StoreDegraded};
 use crate::upstream::Catalog;
 
 /// Maximum number of changes that wait. Further callers wait for a place, each within its own request.
@@ -147,6 +147,16 @@ impl RegistryHandle {
         let id = id.to_owned();
         self.ask_as(caller, Right::Member, move |registry, caller| registry.rotate_key(caller, &id, grace))
             .await
+    }
+
+    /// Returns a backup of everything that is configured now, if the caller may read all of it.
+    pub(crate) async fn snapshot(&self, caller: &Principal) -> Result<Backup, Error> {
+        self.ask_as(caller, Right::ReadAll, |registry, _| registry.snapshot()).await
+    }
+
+    /// Returns the text of a servers file with all servers as they were defined, if the caller may read all of it.
+    pub(crate) async fn servers_file(&self, caller: &Principal) -> Result<String, Error> {
+        self.ask_as(caller, Right::ReadAll, |registry, _| registry.servers_file()).await
     }
 
     /// Runs one of the changes of members and plans of [`Registry`] on its thread, if the caller may administer.

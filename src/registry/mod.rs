@@ -57,7 +57,7 @@ use self::registry_store::{Instance, LastApplied, RegistryStore};
 use crate::access::{CreatedRecords, KeyRing, Tenancy};
 use crate::clock;
 use crate::pins::PinBook;
-use crate::store::{DurableStore, Op, StoreDegraded, StoreError};
+use crate::store::{Backup, DurableStore, Op, StoreDegraded, StoreError};
 use crate::supervisor::{Definition, Problem, check_name};
 use crate::unix_time;
 
@@ -305,8 +305,18 @@ impl Registry {
 
     /// Writes all servers to a file (`docs/http-api.md`, M7.3), mode 0600.
     pub fn export(&mut self, path: &str, reach: Reach) -> Result<(), Error> {
-        let text = file::render(&self.extras, &self.list())?;
+        let text = self.servers_file()?;
         self.confinement.write(path, text.as_bytes(), reach)
+    }
+
+    /// Returns the text of a servers file with all servers: what [`Registry::export`] writes.
+    fn servers_file(&self) -> Result<String, Error> {
+        file::render(&self.extras, &self.list())
+    }
+
+    /// Returns a backup of everything that is configured now.
+    fn snapshot(&mut self) -> Result<Backup, Error> {
+        self.ledger.durable().snapshot().map_err(stored)
     }
 
     /// Applies a servers file: does what it added, changed and dropped since it was last applied, all or

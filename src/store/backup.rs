@@ -26,6 +26,8 @@ use crate::clock;
 /// Name of the directory in the data directory.
 pub(super) const DIR: &str = "backup";
 const FORMAT: u32 = 1;
+/// Format of a backup that has usage with it.
+const WITH_USAGE: u32 = 2;
 /// Number of the newest configuration backups that are kept.
 pub(super) const KEPT: usize = 20;
 /// Number of the newest usage backups that are kept.
@@ -35,7 +37,9 @@ const CONFIG: &str = "config-";
 const USAGE: &str = "usage-";
 
 /// Prefixes of records that a backup leaves out: kept lists, usage, audit.
-const LEFT_OUT: [&[u8]; 3] = [b"c/", b"u/", b"a/"];
+const LEFT_OUT: [&[u8]; 3] = [b"c/", USAGE_KEYS, b"a/"];
+/// Prefix of the records of usage.
+const USAGE_KEYS: &[u8] = b"u/";
 
 /// Reports whether a record belongs into a backup.
 pub(super) fn covers(key: &[u8]) -> bool {
@@ -48,7 +52,7 @@ pub(super) fn is_compared(key: &[u8]) -> bool {
     key != SCHEMA_KEY && covers(key)
 }
 
-/// All configuration as of a change.
+/// All configuration as of a change, and in one that is to leave the data directory what was counted, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
     /// Number of the last change it contains.
@@ -56,6 +60,8 @@ pub struct Backup {
     pub(super) created_at: String,
     /// Records in the order of their keys.
     pub(super) records: Vec<Record>,
+    /// Records of usage in the order of their keys. `None` if it is in a file of its own.
+    pub(super) usage: Option<Vec<Record>>,
 }
 
 #[derive(Deserialize)]
@@ -64,8 +70,12 @@ struct Written {
     seq: u64,
     created_at: String,
     sha256: String,
-    records: BTreeMap<String, Box<RawValue>>,
+    records: WrittenRecords,
+    #[serde(default)]
+    usage: Option<WrittenRecords>,
 }
+
+type WrittenRecords = BTreeMap<String, Box<RawValue>>;
 
 impl Backup {
     /// Reads and checks a backup; the error names the file.
@@ -102,53 +112,67 @@ impl Backup {
         self.records.is_empty()
     }
 
+    /// Returns the number of records of usage; `None` if it has none of usage at all.
+    pub fn counted(&self) -> Option<usize> {
+        self.usage.as_ref().map(Vec::len)
+    }
+
+    /// Returns this backup with records of usage.
+    pub fn with_usage(mut self, mut usage: Vec<Record>) -> Backup {
+        usage.retain(|(key, _)| key.starts_with(USAGE_KEYS));
+        usage.sort();
+        self.usage = Some(usage);
+        self
+    }
+
     /// Creates a backup of these records with the current time.
     pub(super) fn now(seq: u64, records: Vec<Record>) -> Backup {
         let now = OffsetDateTime::from(clock::wall_clock());
         let created_at = now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default();
-        Backup { seq, created_at, records }
+        Backup { seq, created_at, records, usage: None }
     }
 
     /// Renders the text of the file.
-    pub(super) fn render(&self) -> Result<String, StoreError> {
+    pub fn render(&self) -> Result<String, StoreError> {
         let mut records = String::new();
-        for (index, (key, value)) in self.records.iter().enumerate() {
-            let (key, value) = readable(key, value)?;
-            let key = serde_json::to_string(&key)
-                .map_err(|error| StoreError::Unencodable { reason: error.to_string() })?;
-            let comma = if index == 0 { "" } else { "," };
-            let _ = write!(records, "{comma}\n    {key}: {value}");
+        push_records(&mut records, &self.records)?;
+        if let Some(usage) = &self.usage {
+            records.push_str("\n  },\n  \"usage\": {");
+            push_records(&mut records, usage)?;
         }
-        let sum = self.sum();
+        let (format, sum) = (self.format(), self.sum());
         let (seq, created_at) = (self.seq, &self.created_at);
         Ok(format!(
-            "{{\n  \"format\": {FORMAT},\n  \"seq\": {seq},\n  \"created_at\": \"{created_at}\",\n  \
+            "{{\n  \"format\": {format},\n  \"seq\": {seq},\n  \"created_at\": \"{created_at}\",\n  \
              \"sha256\": \"{sum}\",\n  \"records\": {{{records}\n  }}\n}}\n"
         ))
     }
 
+    fn format(&self) -> u32 {
+        if self.usage.is_some() { WITH_USAGE } else { FORMAT }
+    }
+
     /// Reads and checks the bytes of a file; the error is the end of a sentence that begins with the file's name.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Backup, String> {
+    pub fn parse(bytes: &[u8]) -> Result<Backup, String> {
         let written: Written =
             serde_json::from_slice(bytes).map_err(|error| format!("is not a backup: {}", place(&error)))?;
-        if written.format != FORMAT {
-            return Err(format!("has format {}, but this version knows only {FORMAT}", written.format));
+        if !(FORMAT..=WITH_USAGE).contains(&written.format) {
+            let known = format!("this version knows only {FORMAT} and {WITH_USAGE}");
+            return Err(format!("has format {}, but {known}", written.format));
         }
         if written.seq > MAX_SEQ {
             return Err(format!("is of change {}, and no change has that number", written.seq));
         }
-        let record = |(key, value): (String, Box<RawValue>)| {
-            let key = read_key(key).ok_or("has a key that is none")?;
-            Ok((key, [&[RECORD_VERSION], value.get().as_bytes()].concat()))
-        };
-        let mut records: Vec<Record> =
-            written.records.into_iter().map(record).collect::<Result<_, String>>()?;
-        records.sort();
-        let backup = Backup { seq: written.seq, created_at: written.created_at, records };
-        if backup.sum() != written.sha256 {
+        let (records, usage) = (read_records(written.records)?, written.usage.map(read_records).transpose()?);
+        let backup = Backup { seq: written.seq, created_at: written.created_at, records, usage };
+        if backup.sum() != written.sha256 || backup.format() != written.format {
             return Err("does not have the content that its checksum is of".to_owned());
         }
-        Ok(backup)
+        let is_of_usage = |record: &Record| record.0.starts_with(USAGE_KEYS);
+        match backup.usage.iter().flatten().all(is_of_usage) {
+            true => Ok(backup),
+            false => Err("has under \"usage\" what is no usage".to_owned()),
+        }
     }
 
     /// Returns the checksum over number, time and records.
@@ -163,6 +187,14 @@ impl Backup {
         for (key, value) in &self.records {
             part(key);
             part(value);
+        }
+        if let Some(usage) = &self.usage {
+            // Parts it from the records: none has this key.
+            part(USAGE_KEYS);
+            for (key, value) in usage {
+                part(key);
+                part(value);
+            }
         }
         hex(&hasher.finalize())
     }
@@ -187,11 +219,33 @@ impl Backup {
         Ok(path)
     }
 
-    /// Writes the file to the given path.
-    pub(super) fn write_to(&self, path: &Path) -> Result<(), StoreError> {
+    /// Writes the file to the given path, as a whole or not at all.
+    pub fn write_to(&self, path: &Path) -> Result<(), StoreError> {
         let text = self.render()?;
         write_private(path, text.as_bytes()).map_err(|error| StoreError::io("write the backup", path, &error))
     }
+}
+
+/// Appends records as members of an object, a line each.
+fn push_records(text: &mut String, records: &[Record]) -> Result<(), StoreError> {
+    for (index, (key, value)) in records.iter().enumerate() {
+        let (key, value) = readable(key, value)?;
+        let key = serde_json::to_string(&key)
+            .map_err(|error| StoreError::Unencodable { reason: error.to_string() })?;
+        let comma = if index == 0 { "" } else { "," };
+        let _ = write!(text, "{comma}\n    {key}: {value}");
+    }
+    Ok(())
+}
+
+fn read_records(written: WrittenRecords) -> Result<Vec<Record>, String> {
+    let record = |(key, value): (String, Box<RawValue>)| {
+        let key = read_key(key).ok_or("has a key that is none")?;
+        Ok((key, [&[RECORD_VERSION], value.get().as_bytes()].concat()))
+    };
+    let mut records: Vec<Record> = written.into_iter().map(record).collect::<Result<_, String>>()?;
+    records.sort();
+    Ok(records)
 }
 
 /// Prefix of a key that is written as hexadecimal digits: no text key begins with it.
@@ -353,6 +407,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn usage_goes_along_in_a_file_that_is_to_leave() {
+        let usage =
+            || vec![(b"u/k/\xff".to_vec(), encode(&1).unwrap()), (b"s/x".to_vec(), encode(&2).unwrap())];
+        let both = backup(3).with_usage(usage());
+        assert_eq!((both.counted(), backup(3).counted()), (Some(1), None), "and nothing else under its name");
+        let text = both.render().unwrap();
+        assert!(text.contains("\"format\": 2") && backup(3).render().unwrap().contains("\"format\": 1"));
+        assert_eq!(Backup::parse(text.as_bytes()), Ok(both.clone()));
+        let without = text.replace("\"usage\"", "\"usagf\"");
+        assert!(Backup::parse(without.as_bytes()).is_err(), "it is not lost unnoticed");
+        let foreign = Backup { usage: Some(vec![(b"k/1".to_vec(), encode(&1).unwrap())]), ..both };
+        let refused = Backup::parse(foreign.render().unwrap().as_bytes()).unwrap_err();
+        assert_eq!(refused, "has under \"usage\" what is no usage");
+    }
+
     proptest! {
         #[test]
         fn what_was_written_is_read_again(
@@ -371,8 +441,11 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_is_found_or_changes_nothing(place: prop::sample::Index, bit in 0u8..8) {
-            let good = backup(7);
+        fn a_flipped_bit_is_found_or_changes_nothing(
+            place: prop::sample::Index, bit in 0u8..8, counts in any::<bool>()
+        ) {
+            let usage = vec![(b"u/k/1".to_vec(), encode(&1).unwrap())];
+            let good = if counts { backup(7).with_usage(usage) } else { backup(7) };
             let mut bytes = good.render().unwrap().into_bytes();
             let place = place.index(bytes.len());
             bytes[place] ^= 1 << bit;

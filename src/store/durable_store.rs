@@ -22,7 +22,7 @@ use super::journal::{self, Journal, WrapJournalFile};
 use super::marker::Marker;
 use super::records::{SEQ_KEY, put_seq, read_instance, read_seq};
 use super::replay::replay;
-use super::{DataDir, Op, Store, StoreError};
+use super::{DataDir, Op, Record, Store, StoreError};
 
 /// Size in bytes up to which a backup is written whenever there is time.
 const SMALL_BACKUP: u64 = 256 * 1024;
@@ -254,9 +254,24 @@ impl DurableStore {
         Ok(Some(path))
     }
 
-    /// Writes a backup to the given path.
-    pub fn backup_to(&self, path: &Path) -> Result<(), StoreError> {
-        current(&*self.store, self.seq)?.write_to(path)
+    /// Returns a backup of everything that is configured now, to be written elsewhere.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or if it does not hold exactly the acknowledged changes: one that failed is still to
+    /// be taken back, or a backup stands in for it.
+    pub fn snapshot(&self) -> Result<Backup, StoreError> {
+        if let Some(standby) = &self.standby {
+            return Err(standby.fallback.full.clone());
+        }
+        if self.undo.is_some() {
+            return Err(StoreError::Unsettled);
+        }
+        current(&*self.store, self.seq)
+    }
+
+    /// Returns the records of usage in the store.
+    pub fn usage(&self) -> Result<Vec<Record>, StoreError> {
+        self.store.scan_prefix(b"u/")
     }
 
     fn write(&mut self, mut batch: Vec<Op>, journaled: Vec<Op>, anyway: bool) -> Result<(), StoreError> {

@@ -19,6 +19,17 @@ pub enum StoreError {
         /// Path that was given.
         path: PathBuf,
     },
+    /// Something is in the data directory, and nobody said that it may be replaced. Nothing was changed.
+    #[error(
+        "the data directory '{}' has something in it ('{name}'): name another by --data-dir, or give --replace, which keeps its store \
+         in quarantine", path.display()
+    )]
+    NotEmpty {
+        /// Path of the data directory.
+        path: PathBuf,
+        /// Name of something in it.
+        name: String,
+    },
     /// The stored data cannot be read: damage, or a record that no version of this program writes.
     #[error("{what} is damaged: {reason}")]
     Corrupt {
@@ -78,6 +89,9 @@ pub enum StoreError {
         /// Message of the operating system, with its error number if it has one.
         reason: String,
     },
+    /// A change that was refused is still to be taken back, so the store does not hold what was acknowledged.
+    #[error("a change that could not be stored is still to be taken back; try again in a few seconds")]
+    Unsettled,
     /// A value that JSON cannot hold was to be stored: a defect of the caller.
     #[error("a record cannot be encoded: {reason}")]
     Unencodable {
@@ -108,9 +122,11 @@ impl StoreError {
             }
             StoreError::Locked { .. }
             | StoreError::NotADirectory { .. }
+            | StoreError::NotEmpty { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::NothingToRestore { .. }
             | StoreError::NoRoom { .. }
+            | StoreError::Unsettled
             | StoreError::Unencodable { .. } => false,
         }
     }
@@ -135,6 +151,7 @@ impl StoreError {
                 | StoreError::OpenTimeout { .. }
                 | StoreError::NewerSchema { .. }
                 | StoreError::NothingToRestore { .. }
+                | StoreError::NotEmpty { .. }
         )
     }
 
@@ -150,7 +167,9 @@ impl StoreError {
             StoreError::OpenTimeout { .. } => "the store does not answer".to_owned(),
             StoreError::Locked { .. } => "the store is in use by another process".to_owned(),
             StoreError::NotADirectory { .. } => "the data directory is none".to_owned(),
+            StoreError::NotEmpty { .. } => "the data directory has something in it".to_owned(),
             StoreError::NewerSchema { .. } => "the store is a newer version's".to_owned(),
+            StoreError::Unsettled => "a change is still to be taken back".to_owned(),
             StoreError::Unencodable { .. } => "a record cannot be encoded".to_owned(),
         }
     }

@@ -16,6 +16,7 @@ use super::records::{SCHEMA_KEY, put_seq, read_instance, read_seq};
 use super::recovery::{RecoverySources, Source};
 use super::replay::replay;
 use super::{DataDir, DurableStore, OPEN_LIMIT, Op, Record, Store, StoreError};
+use crate::clock;
 
 /// Longest time for examining the store in a process of its own. Together with restoring, a start ends within half a
 /// minute.
@@ -58,12 +59,24 @@ impl DurableStore {
     }
 
     /// Replaces the content of a data directory by a backup; the old store is moved aside. Returns its new path (`None`
-    /// if there was no store), and the durable store.
+    /// if there was no store), and the durable store. Usage is the backup's if it has any, else it stays as last kept.
+    ///
+    /// The backup gets its place among those of the directory first, as the newest. Whenever this is interrupted, the
+    /// next start finds the directory as it was, or a store that is behind this backup, and restores that.
     pub fn replace(dir: &DataDir, backup: &Backup) -> Result<(Option<PathBuf>, DurableStore), StoreError> {
         let beside = RecoverySources::read(dir)?;
-        let aside = move_aside(dir)?;
         let seq = beside.highest().max(backup.seq) + 1;
-        let usage = usage_kept(dir)?;
+        let usage = backup.usage.clone();
+        let usage = usage.map(|usage| backup::write_usage(dir.path(), clock::now(), usage)).transpose()?;
+        Backup { seq, usage: None, ..backup.clone() }.write(dir.path()).inspect_err(|_| {
+            // Nothing is restored, so its counts are nobody's here.
+            usage.iter().for_each(|path| drop(fs::remove_file(path)));
+        })?;
+        let aside = move_aside(dir)?;
+        let usage = match &backup.usage {
+            Some(usage) => usage.clone(),
+            None => usage_kept(dir)?,
+        };
         let store = make(dir, [backup.records.clone(), usage].concat(), Vec::new(), seq)?;
         let disk = Disk { dir: dir.clone(), journal: None, wrap: to_file };
         let mut durable = DurableStore::assemble(store, Some(disk), seq);

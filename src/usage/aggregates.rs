@@ -26,6 +26,8 @@ const DAYS: &[u8] = b"u/d/";
 const KEYS: &[u8] = b"u/k/";
 const SERVERS: &[u8] = b"u/s/";
 const QUOTAS: &[u8] = b"u/q/";
+/// Maximum size of a backup, in bytes of records.
+const BACKUP_BYTES: usize = 16 * 1024 * 1024;
 
 /// Key, server and tool that calls are counted for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -171,6 +173,14 @@ impl UsageAggregates {
         }
     }
 
+    /// Records the time of a server's last use, if anything was counted of it.
+    pub(super) fn server_used(&mut self, server: &Arc<str>, at: u64) {
+        if let Some(total) = self.servers.get_mut(server).filter(|total| at > total.last_used) {
+            total.last_used = at;
+            self.dirty.insert(AggregateKey::Server(server.clone()));
+        }
+    }
+
     /// Writes what has changed. After an error the next write tries all of it again.
     pub(super) fn write(&mut self) -> Result<(), StoreError> {
         if self.dirty.is_empty() {
@@ -232,20 +242,9 @@ impl UsageAggregates {
         Ok(count)
     }
 
-    /// Returns the stored records for a backup, at most `most` bytes, the most important first.
-    pub(super) fn backup(&self, most: usize) -> Result<Vec<Record>, StoreError> {
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        for prefix in [QUOTAS, KEYS, SERVERS, DAYS, HOURS] {
-            // Within a prefix the newest numbers come first.
-            for (key, value) in self.store.scan_prefix(prefix)?.into_iter().rev() {
-                bytes += key.len() + value.len();
-                if bytes > most {
-                    return Ok(records);
-                }
-                records.push((key, value));
-            }
-        }
-        Ok(records)
+    /// Returns the stored records for a backup.
+    pub(super) fn backup(&self) -> Result<Vec<Record>, StoreError> {
+        records_for_backup(&*self.store, BACKUP_BYTES)
     }
 
     /// Returns the last name of a server; `None` if it is not known.
@@ -298,6 +297,26 @@ impl UsageAggregates {
         self.store.apply(vec![Op::Put { key, value: encode(&grant)? }])?;
         self.store.flush()
     }
+}
+
+/// Returns the records of usage in a store for a backup, the most important first: all, or as many as a backup has room for.
+pub(crate) fn backup_of(store: &dyn Store) -> Result<Vec<Record>, StoreError> {
+    records_for_backup(store, BACKUP_BYTES)
+}
+
+fn records_for_backup(store: &dyn Store, most: usize) -> Result<Vec<Record>, StoreError> {
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    for prefix in [QUOTAS, KEYS, SERVERS, DAYS, HOURS] {
+        // Within a prefix the newest numbers come first.
+        for (key, value) in store.scan_prefix(prefix)?.into_iter().rev() {
+            bytes += key.len() + value.len();
+            if bytes > most {
+                return Ok(records);
+            }
+            records.push((key, value));
+        }
+    }
+    Ok(records)
 }
 
 fn place_key(prefix: &[u8], number: u32, line: &UsageKey) -> Vec<u8> {
@@ -375,10 +394,10 @@ mod tests {
         }
         sums.put_grant("organization", Grant { month: 0, granted: 7 }).expect("memory");
         sums.write().expect("memory");
-        let all = sums.backup(usize::MAX).expect("memory");
+        let all = records_for_backup(&*sums.store, usize::MAX).expect("memory");
         assert_eq!(all.len(), 1 + 1 + 1 + 2 + 48);
         let size = |records: &[Record]| records.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let some = sums.backup(size(&all[..10])).expect("memory");
+        let some = records_for_backup(&*sums.store, size(&all[..10])).expect("memory");
         assert_eq!(some, all[..10]);
         assert!(some[9].0 > all[10].0 && some[9].0.starts_with(HOURS), "the newest hours");
     }

@@ -1,13 +1,15 @@
 //! Counts of the calls of one server since they were last taken. A call adds to them; a thread takes them once a
 //! second. Counting costs one short lock, two lookups, and no allocation for a key and tool counted before.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use foldhash::{HashMap, HashMapExt};
 
 use super::call_stats::CallStats;
 use crate::telemetry::metrics::ServerMetrics;
+use crate::unix_time;
 
 /// Maximum number of tools counted separately per key; further ones count as [`OTHER`]. A caller may name any tool
 /// while a server has yet to announce its own.
@@ -17,7 +19,11 @@ const OTHER: &str = "(other)";
 
 /// Counts of one server's calls.
 #[derive(Debug, Default)]
-pub(crate) struct UsageBuffer(Mutex<BufferState>);
+pub(crate) struct UsageBuffer {
+    state: Mutex<BufferState>,
+    /// Time of the last call in milliseconds since 1970; 0 if there was none.
+    last_active_ms: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct BufferState {
@@ -57,12 +63,12 @@ pub(crate) struct UsageSample<'a> {
 impl UsageBuffer {
     /// Has these metrics told of what is counted, too, by tool.
     pub(super) fn tell(&self, metrics: ServerMetrics) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).metrics = Some(metrics);
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).metrics = Some(metrics);
     }
 
     /// Counts a call that ended in this minute.
     pub(crate) fn enter(&self, minute: u32, line: UsageSample<'_>) {
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if pages.minute != minute {
             let old = pages.take();
             old.into_iter().for_each(|counted| pages.close(counted));
@@ -80,15 +86,28 @@ impl UsageBuffer {
         tools.entry(tool.into()).or_default().record(line.outcome, line.took, line.bytes);
     }
 
+    /// Records that a call ended at this time, in milliseconds since 1970.
+    pub(super) fn active_at(&self, now_ms: u64) {
+        if self.last_active_ms.load(Ordering::Relaxed) < now_ms {
+            self.last_active_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the time of the last call; `None` if there was none.
+    pub(super) fn last_active(&self) -> Option<SystemTime> {
+        let last = self.last_active_ms.load(Ordering::Relaxed);
+        (last > 0).then(|| unix_time::from_millis(last))
+    }
+
     /// Reports whether nothing was counted since the last [`UsageBuffer::take`].
     pub(super) fn is_empty(&self) -> bool {
-        let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         pages.closed.is_empty() && pages.lines.values().flat_map(HashMap::values).all(CallStats::is_empty)
     }
 
     /// Takes out all counts since the last call.
     pub(super) fn take(&self) -> Vec<Counted> {
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = std::mem::take(&mut pages.closed).into_iter();
         let closed = closed.map(|((minute, key, tool), tally)| Counted { minute, key, tool, tally });
         closed.chain(pages.take()).collect()
@@ -96,7 +115,7 @@ impl UsageBuffer {
 
     /// Puts back counts that were taken and could not be added to the sums.
     pub(super) fn give_back(&self, counted: Counted) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).close(counted);
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).close(counted);
     }
 }
 

@@ -28,7 +28,6 @@ pub(crate) struct Meter {
     errors: AtomicU64,
     today: AtomicU64,
     latency_us: AtomicU64,
-    last_active_ms: AtomicU64,
 }
 
 impl Meter {
@@ -40,6 +39,9 @@ impl Meter {
         activity: Activity,
         before: Traffic,
     ) -> Meter {
+        if let Some(at) = before.last_active {
+            book.active_at(unix_time::millis(at));
+        }
         let us = u64::try_from(before.total_latency.as_micros()).unwrap_or(u64::MAX);
         Meter {
             server: Arc::new(server),
@@ -50,7 +52,6 @@ impl Meter {
             errors: AtomicU64::new(before.errors),
             today: AtomicU64::new(day(unix_ms()) << COUNT_BITS | before.calls_today),
             latency_us: AtomicU64::new(us),
-            last_active_ms: AtomicU64::new(0),
         }
     }
 
@@ -86,9 +87,7 @@ impl Meter {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
         self.latency_us.fetch_add(took.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-        if self.last_active_ms.load(Ordering::Relaxed) < now_ms {
-            self.last_active_ms.fetch_max(now_ms, Ordering::Relaxed);
-        }
+        self.book.active_at(now_ms);
         let _ = self
             .today
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |today| Some(one_more(today, day(now_ms))));
@@ -97,13 +96,12 @@ impl Meter {
     pub(crate) fn read(&self) -> Traffic {
         let today = self.today.load(Ordering::Relaxed);
         let is_today = today >> COUNT_BITS == day(unix_ms());
-        let last = self.last_active_ms.load(Ordering::Relaxed);
         Traffic {
             calls: self.calls.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
             calls_today: if is_today { today & ((1 << COUNT_BITS) - 1) } else { 0 },
             total_latency: Duration::from_micros(self.latency_us.load(Ordering::Relaxed)),
-            last_active: (last > 0).then(|| unix_time::from_millis(last)),
+            last_active: self.book.last_active(),
         }
     }
 }

@@ -21,6 +21,7 @@ mod traffic;
 mod writer;
 
 pub use self::accounting::Accounting;
+pub(crate) use self::aggregates::backup_of;
 #[cfg(feature = "bench")]
 pub use self::bench::CallAccounting;
 #[cfg(test)]

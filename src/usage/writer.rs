@@ -21,7 +21,8 @@ use super::retention::{MINUTES_KEPT, Retention};
 use super::traffic::Traffic;
 use crate::access::KeyRing;
 use crate::clock;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Record, Store, StoreError};
+use crate::unix_time;
 
 /// Interval between writes of usage.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -29,8 +30,6 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 /// Interval between backups; one is also made at the start and at the end.
 const BACK_UP_EVERY: Duration = Duration::from_secs(3600);
-/// Maximum size of a backup, in bytes of records.
-const BACKUP_BYTES: usize = 16 * 1024 * 1024;
 /// Maximum number of waiting queries.
 const QUEUE: usize = 64;
 
@@ -153,7 +152,7 @@ impl Writer {
                 errors: total.errors,
                 calls_today: total.today(now),
                 total_latency: latency,
-                last_active: None,
+                last_active: (total.last_used > 0).then(|| unix_time::from_seconds(total.last_used.min(now))),
             };
             (id.clone(), traffic)
         };
@@ -195,6 +194,7 @@ impl Writer {
     /// Takes the counts from the books; they stay there, or go back, while the store cannot be read.
     fn take(&mut self) -> Result<&mut UsageAggregates, StoreError> {
         let sums = load(&mut self.sums, &self.store, &self.keys)?;
+        let believed = clock::believed();
         let books: Vec<_> =
             self.books.iter().map(|book| (book.key().clone(), book.value().clone())).collect();
         for (server, (name, book)) in books {
@@ -204,10 +204,12 @@ impl Writer {
                     book.give_back(counted);
                 }
             }
+            if let Some(at) = book.last_active() {
+                sums.server_used(&server, unix_time::seconds(at).min(believed));
+            }
         }
         // Drops the books of removed servers, once everything is taken from them.
         self.books.retain(|_, (_, book)| Arc::strong_count(book) > 1 || !book.is_empty());
-        let believed = clock::believed();
         for key in self.keys.keys(clock::now()) {
             if let Some(at) = key.last_used {
                 // A time from a clock that was wrong for a while must not be kept.
@@ -242,7 +244,7 @@ impl Writer {
     fn back_up(&mut self) {
         let (Some(data_dir), Some(sums), false) = (&self.backups, &self.sums, self.failing) else { return };
         self.backed_up_at = Some(Instant::now());
-        let written = match sums.backup(BACKUP_BYTES) {
+        let written = match sums.backup() {
             Ok(records) if records.is_empty() => return,
             records => records.and_then(|records| store::write_usage(data_dir, clock::now(), records)),
         };
@@ -303,6 +305,15 @@ impl UsageHandle {
 
     pub(super) async fn put_grant(&self, holder: Arc<str>, grant: Grant) -> Result<(), Error> {
         self.ask(move |sums| sums.put_grant(&holder, grant)).await
+    }
+
+    /// Returns everything that was counted up to now as records for a backup.
+    pub(crate) async fn backup(&self) -> Result<Vec<Record>, Error> {
+        self.ask(|sums| {
+            sums.write()?;
+            sums.backup()
+        })
+        .await
     }
 
     /// Returns the time since counts were last written: about a second, unless the disk is slow or full.

@@ -144,3 +144,52 @@ async fn a_stopped_child_is_replaced_and_a_busy_silent_one_is_left_alone() {
     assert_eq!(gateway.call("busy", "pid", json!({})).await["pid"], busy, "a busy child is not replaced");
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_caller_is_told_by_what_its_child_was_killed_also_under_load() {
+    const SERVERS: usize = 6;
+    const ROUNDS: usize = 3;
+    let mut building = TestGateway::new();
+    let names: Vec<String> = (0..SERVERS).map(|n| format!("fake{n}")).collect();
+    for name in &names {
+        building = building.server(name, fake(&[]));
+    }
+    let gateway = building.start().await;
+    // Busy cores: the end of a child is seen some time after that of its output.
+    let mut busy: Vec<_> = (0..4)
+        .map(|_| {
+            tokio::process::Command::new("sh").args(["-c", "while :; do :; done"]).kill_on_drop(true).spawn()
+        })
+        .collect::<Result<_, _>>()
+        .expect("started");
+    for _ in 0..ROUNDS {
+        let mut calls = JoinSet::new();
+        for name in &names {
+            gateway.wait_state(name, "ready").await;
+            let child = gateway.child(name).await;
+            let mut connection = gateway.connect().await;
+            let arguments = json!({"ms": 600_000});
+            let body = json!({"mcp_id": name, "tool": "sleep", "arguments": arguments, "timeout": 60_000});
+            calls.spawn(async move {
+                (child, connection.send("POST", INVOKE, Some(&body)).await.expect("an answer"))
+            });
+            wait_until("the call is with its child", DEADLINE, || async {
+                (gateway.call(name, "stats", json!({})).await["in_flight"] == 1).then_some(())
+            })
+            .await;
+            child.kill();
+        }
+        for (_, reply) in calls.join_all().await {
+            let refused = reply.expect(502);
+            let (error, details) = (&refused["error"], &refused["error"]["details"]["server"]);
+            let told = error["message"].as_str().unwrap_or_default();
+            assert!(told.contains("SIGKILL") || told.contains("signal 9"), "{refused}");
+            assert_ne!(details["state"], "stopping", "{refused}");
+            assert!(details["cause"].is_string(), "{refused}");
+        }
+    }
+    for process in &mut busy {
+        process.kill().await.expect("killed");
+    }
+    gateway.stop().await;
+}

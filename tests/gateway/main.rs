@@ -11,6 +11,7 @@ mod activity;
 mod acts;
 mod auditing;
 mod authority;
+mod backing_up;
 mod budgets;
 mod calling;
 mod client_files;

@@ -11,27 +11,27 @@ use crate::support::DEADLINE;
 use crate::support::gateway::{Gateway, TestGateway, fake, with};
 
 /// How a command ended: its exit code, and what it wrote.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ended {
     /// Returns what it wrote, if it ended so.
     #[track_caller]
-    fn expect(self, code: i32) -> Ended {
+    pub(crate) fn expect(self, code: i32) -> Ended {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
         self
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
     }
 }
 
 /// A command with an environment of its own, that is killed with the test.
-fn command(home: &std::path::Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(home: &std::path::Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcpvisor"));
     command.args(arguments).env_clear().env("HOME", home).current_dir("/").kill_on_drop(true);
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -39,7 +39,7 @@ fn command(home: &std::path::Path, arguments: &[&str]) -> Command {
     command
 }
 
-async fn ended(mut command: Command, input: &str) -> Ended {
+pub(crate) async fn ended(mut command: Command, input: &str) -> Ended {
     let mut process = command.spawn().expect("started");
     let mut stdin = process.stdin.take().expect("piped");
     // One that does not read has ended.
@@ -52,7 +52,7 @@ async fn ended(mut command: Command, input: &str) -> Ended {
 }
 
 /// Runs a command against a daemon's socket, where the owner's key is found by itself.
-async fn operate(gateway: &Gateway, arguments: &[&str]) -> Ended {
+pub(crate) async fn operate(gateway: &Gateway, arguments: &[&str]) -> Ended {
     operate_with(gateway, arguments, "").await
 }
 
@@ -439,5 +439,146 @@ async fn servers_are_stopped_started_switched_off_and_on_and_waited_for() {
     let vain = operate(&gateway, &["start", "broken", "--wait"]).await.expect(4);
     assert!(vain.err.contains("broken is in state failed"), "{}", vain.err);
     operate(&gateway, &["stop", "nobody"]).await.expect(4);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn servers_leave_as_a_file_that_is_taken_again() {
+    let gateway = TestGateway::new()
+        .server("kept", with(fake(&[]), json!({"start": "on-demand"})))
+        .server("other", json!({"url": "http://127.0.0.1:9/mcp", "headers": {"X-Token": "${env:TOKEN}"}}))
+        .start()
+        .await;
+    let all = operate(&gateway, &["export"]).await.expect(0);
+    let document = all.json();
+    assert_eq!(
+        document["mcpServers"]["other"]["headers"]["X-Token"], "${env:TOKEN}",
+        "a reference stays one"
+    );
+    assert_eq!(document["mcpServers"]["kept"]["mcpvisor"]["start"], "on-demand");
+    assert!(all.err.contains("as they were written: kept.env."), "{}", all.err);
+    let file = gateway.data().join("out.json");
+    let path = file.to_str().expect("UTF-8");
+    let one = operate(&gateway, &["export", "other", "--to", path]).await.expect(0);
+    assert_eq!(one.out, format!("wrote 1 server to {path}\n"));
+    assert!(one.err.contains("other.env.") && !one.err.contains("X-Token"), "{}", one.err);
+    let check = ended(command(gateway.data(), &["serve", "--check", "--servers", path]), "").await.expect(0);
+    assert!(check.out.contains("other"), "{}", check.out);
+    let taken = ended(command(gateway.data(), &["import", "--from", path, "--dry-run"]), "").await.expect(0);
+    assert!(taken.out.contains("other") && !taken.out.contains("kept"), "{}", taken.out);
+    let yaml = operate(&gateway, &["export", "other", "-o", "yaml"]).await.expect(0).out;
+    assert!(yaml.starts_with("mcpServers:\n  other:\n    url: "), "{yaml}");
+    let unknown = operate(&gateway, &["export", "othr"]).await.expect(4);
+    assert!(unknown.err.contains("did you mean \"other\"?"), "{}", unknown.err);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_dashboard_is_found_and_opened_without_a_key_on_the_way() {
+    let gateway = TestGateway::new().demo().start().await;
+    let url = format!("http://{}", gateway.address());
+    let browser = gateway.data().join("browser");
+    std::fs::write(&browser, "#!/bin/sh\necho \"$@\" > \"$0.opened\"\n").expect("written");
+    std::fs::set_permissions(&browser, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("ours");
+    let mut open = command(gateway.data(), &["open", "--url", &url]);
+    open.env("BROWSER", &browser).env("MCPVISOR_KEY", gateway.key());
+    let opened = ended(open, "").await.expect(0);
+    assert_eq!(opened.out, format!("{url}/ui/\n"));
+    assert!(opened.err.contains("sign in there with a key"), "{}", opened.err);
+    let seen = crate::support::wait_until("the browser is started", DEADLINE, || async {
+        std::fs::read_to_string(gateway.data().join("browser.opened"))
+            .ok()
+            .filter(|seen| seen.ends_with('\n'))
+    })
+    .await;
+    assert_eq!(seen, format!("{url}/ui/\n"), "it gets the address and nothing else");
+    let near = ended(command(gateway.data(), &["open", "--url", &url]), "").await.expect(0);
+    assert!(
+        near.err.contains("needs no key there") && near.err.contains("there is no browser here"),
+        "{}",
+        near.err
+    );
+    let printed = ended(command(gateway.data(), &["open", "--print", "--url", &url, "-o", "json"]), "").await;
+    assert_eq!(printed.expect(0).json(), json!({"address": format!("{url}/ui/"), "needs_key": false}));
+    let unknown = operate(&gateway, &["open"]).await.expect(2);
+    assert!(
+        unknown.err.contains("give it by --url"),
+        "its settings are not those of this test: {}",
+        unknown.err
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn top_shows_what_servers_do_once_and_as_data() {
+    let gateway = TestGateway::new()
+        .demo()
+        .server("idle", with(fake(&[]), json!({"start": "on-demand"})))
+        .start()
+        .await;
+    operate(&gateway, &["wait", "demo"]).await.expect(0);
+    operate(&gateway, &["call", "demo.echo", "text=x"]).await.expect(0);
+    let shown = operate(&gateway, &["top", "--once", "--sort", "name"]).await.expect(0).out;
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines[0].starts_with("NAME  STATE  CALLS/S") && lines.len() == 3, "{shown}");
+    assert!(lines[1].starts_with("demo  ready") && lines[1].contains(" MiB "), "{shown}");
+    let rows = operate(&gateway, &["top", "-o", "json"]).await.expect(0).json();
+    let demo = rows.as_array().and_then(|rows| rows.iter().find(|row| row["name"] == "demo").cloned());
+    let demo = demo.expect("listed");
+    assert!(
+        demo["last_active"].is_string() && demo["rss_bytes"].as_u64() > Some(0) && demo["calls"] == 1,
+        "{demo}"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn top_gives_the_terminal_back_whichever_way_it_ends() {
+    let gateway = TestGateway::new().demo().start().await;
+    operate(&gateway, &["wait", "demo"]).await.expect(0);
+    let own = env!("CARGO_BIN_EXE_mcpvisor");
+    let ways: [(&[&str], &str); 3] = [
+        (&[own, "top"], "q"),
+        (&["timeout", "--foreground", "-s", "TERM", "4", own, "top"], ""),
+        (&["timeout", "--foreground", "-s", "INT", "4", own, "top"], ""),
+    ];
+    for (line, keys) in ways {
+        let mut terminal = tokio::process::Command::from(crate::support::terminal::in_a_terminal());
+        // A shell afterwards says whether the terminal is as it was.
+        terminal.args([
+            "sh",
+            "-c",
+            "before=$(stty -g); \"$@\"; [ \"$before\" = \"$(stty -g)\" ] && echo as-before",
+            "sh",
+        ]);
+        terminal.args(line).env("MCPVISOR_SOCKET", gateway.data().join("mcpvisor.sock")).env("NO_COLOR", "1");
+        terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut process = terminal.spawn().expect("started");
+        let mut stdin = process.stdin.take().expect("piped");
+        let mut out = process.stdout.take().expect("piped");
+        let mut shown = Vec::new();
+        let read = async {
+            let mut buffer = [0; 4096];
+            let mut pressed = keys.is_empty();
+            loop {
+                let count = tokio::io::AsyncReadExt::read(&mut out, &mut buffer).await.expect("readable");
+                shown.extend_from_slice(&buffer[..count]);
+                let text = String::from_utf8_lossy(&shown);
+                if !pressed && text.contains("demo") {
+                    stdin.write_all(keys.as_bytes()).await.expect("taken");
+                    pressed = true;
+                }
+                if count == 0 || text.contains("as-before") {
+                    return text.into_owned();
+                }
+            }
+        };
+        let shown = timeout(DEADLINE, read).await.expect("it ends");
+        let (enter, leave) = ("\u{1b}[?1049h\u{1b}[?25l", "\u{1b}[?25h\u{1b}[?1049l");
+        let place =
+            |part: &str| shown.rfind(part).unwrap_or_else(|| panic!("{line:?}: no {part:?} in {shown:?}"));
+        assert!(place(enter) < place("demo") && place("demo") < place(leave), "{line:?}: {shown:?}");
+        assert!(place(leave) < place("as-before"), "{line:?}: {shown:?}");
+    }
     gateway.stop().await;
 }

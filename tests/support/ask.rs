@@ -97,7 +97,8 @@ pub(crate) fn check_shape(method: &str, path: &str, reply: &Reply) {
         return;
     }
     // What other programs read has a shape of its own.
-    let foreign = ["/metrics", "/v1/openapi.json", "/api/openapi.json", "/v1/audit/export"];
+    let foreign =
+        ["/metrics", "/v1/openapi.json", "/api/openapi.json", "/v1/audit/export", "/v1/backup", "/v1/export"];
     let is_export = path.starts_with("/v1/activity?") && path.contains("format=");
     if (foreign.contains(&path.split('?').next().unwrap_or_default()) || is_export) && reply.status == 200 {
         return;

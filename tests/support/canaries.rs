@@ -123,7 +123,8 @@ impl fmt::Display for Place<'_> {
 }
 
 fn shows_definitions(path: &str) -> bool {
-    path.strip_prefix("/api/servers").is_some_and(|rest| !rest.ends_with("/tools"))
+    let whole = ["/v1/backup", "/v1/export"].contains(&path);
+    whole || path.strip_prefix("/api/servers").is_some_and(|rest| !rest.ends_with("/tools"))
 }
 
 fn tells_the_environment(request: &[u8]) -> bool {

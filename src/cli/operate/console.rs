@@ -84,7 +84,7 @@ impl Console {
 }
 
 /// Reports whether a problem may be gone at the next look: no daemon answers, or it stops, or too much is asked of it.
-fn passes(problem: &Problem) -> bool {
+pub(super) fn passes(problem: &Problem) -> bool {
     match problem {
         Problem::Unreachable { .. } => true,
         Problem::Refused(refusal) => matches!(refusal.status, 429 | 503),
@@ -93,7 +93,7 @@ fn passes(problem: &Problem) -> bool {
 }
 
 /// Returns what to say of a server that there is not.
-fn unknown(name: &str, known: &[&str]) -> String {
+pub(super) fn unknown(name: &str, known: &[&str]) -> String {
     let told = format!("there is no server {name:?}");
     if let Some(near) = closest(name, known.iter().copied()) {
         return format!("{told}; did you mean {near:?}?");

@@ -9,9 +9,12 @@ use super::call::Call;
 use super::change::Switch;
 use super::common_flags::Common;
 use super::edit::Edit;
+use super::export::Export;
 use super::logs::Logs;
+use super::open::Open;
 use super::record_flags::{ActivityLine, AuditLine, PinCommands, UsageLine};
 use super::screen::Format;
+use super::top::{Top, TopKey};
 use super::wait::Wait;
 use super::words::read_length;
 use super::{Action, Operate};
@@ -120,6 +123,44 @@ pub(in crate::cli) enum OperateCommands {
         #[command(flatten)]
         access: AccessLine,
     },
+    /// Write the servers as a servers file, which `serve --servers`, `import` and other clients take
+    #[command(
+        after_help = "References such as ${env:TOKEN} stay as they are; values that are written into definitions are in it as well, and named.\n\
+                      It takes an owner's key without limits."
+    )]
+    Export {
+        /// The servers; all otherwise
+        #[arg(value_name = "SERVER")]
+        servers: Vec<String>,
+        /// Write to this file, for you alone to read
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Open the dashboard in a browser, and say where it is
+    Open {
+        /// Say where it is, and open nothing
+        #[arg(long)]
+        print: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Watch what the servers do: calls, times, errors, queues, CPU, memory, restarts
+    #[command(
+        after_help = "On a terminal it is shown anew each second; keys: n c e p m u r s sort, i turns the order around, q ends.\n\
+                      --once measures for two seconds. Memory is RSS, and CPU is of one core, both of all processes of a server."
+    )]
+    Top {
+        /// Show it once, as text
+        #[arg(long)]
+        once: bool,
+        /// Column to sort by
+        #[arg(long, value_enum, default_value_t, value_name = "COLUMN")]
+        sort: TopKey,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Wait until servers are ready, or in another state
     Wait(WaitLine),
     /// Who called what, when, how long and how it ended
@@ -163,6 +204,11 @@ impl OperateCommands {
             OperateCommands::Usage(line) => line.into_operate(),
             OperateCommands::Audit(line) => line.into_operate(),
             OperateCommands::Pins { command } => command.into_operate(),
+            OperateCommands::Export { servers, to, common } => {
+                common.with(Action::Export(Export { servers, to }))
+            }
+            OperateCommands::Open { print, common } => common.with(Action::Open(Open { print })),
+            OperateCommands::Top { once, sort, common } => common.with(Action::Top(Top { once, sort })),
             OperateCommands::Wait(WaitLine { servers, state, timeout, access }) => {
                 quiet(access, Action::Wait(Wait { servers, state, timeout }))
             }

@@ -52,6 +52,8 @@ pub struct NewKey {
     pub owner: Option<String>,
     /// Id of a member to make along with it, which may call tools and no more. `None` for none.
     pub member: Option<String>,
+    /// Role of that member. `None` for one that may call tools and no more.
+    pub role: Option<String>,
     /// `true` to write nothing but the key's text.
     pub quiet: bool,
 }
@@ -116,6 +118,9 @@ fn body(new: &NewKey, now: OffsetDateTime) -> Result<Value, String> {
     }
     if let Some(member) = &new.member {
         body["member"] = json!({"id": member});
+        if let Some(role) = &new.role {
+            body["member"]["role"] = json!(role);
+        }
     }
     Ok(body)
 }
@@ -309,11 +314,12 @@ mod tests {
             rate: Some(5),
             expires: Some("30d".to_owned()),
             member: Some("user_bob".to_owned()),
+            role: Some("viewer".to_owned()),
             ..NewKey::default()
         };
         let expected = json!({
             "name": "Bob", "permissions": {"mcps": ["demo"], "tools": ["echo", "a*"]}, "limits": {"requests_per_second": 5},
-            "expires_at": "2026-12-30T08:00:00Z", "member": {"id": "user_bob"},
+            "expires_at": "2026-12-30T08:00:00Z", "member": {"id": "user_bob", "role": "viewer"},
         });
         assert_eq!(body(&new, now()), Ok(expected));
         let bare = NewKey { name: "x".to_owned(), ..NewKey::default() };

@@ -43,7 +43,29 @@ fn table(servers: &[Value], style: &Style, now: OffsetDateTime) -> String {
             Cell::from(first_line(server["cause"].as_str().unwrap_or_default())),
         ]);
     }
-    table.text(style)
+    table.text(style) + &hints(servers, style)
+}
+
+/// Most servers whose fix is told below the list.
+const MAX_HINTS: usize = 5;
+
+/// Returns what to do about servers that are not well and for which that is known, for people: a line each.
+fn hints(servers: &[Value], style: &Style) -> String {
+    // A program has it as `fix`, and lines of a table stay lines of servers.
+    if style.width.is_none() {
+        return String::new();
+    }
+    let told = servers.iter().filter_map(|server| Some((plain(&server["name"]), server["fix"].as_str()?)));
+    let (mut text, told) = (String::new(), told.collect::<Vec<_>>());
+    for (name, fix) in told.iter().take(MAX_HINTS) {
+        let fix = fix.split_once(". ").map_or(*fix, |(first, _)| first);
+        let line = format!("{name}: {}", first_line(fix).trim_end_matches('.'));
+        text += &format!("{}\n", style.paint(Colour::Dim, &style.foreign(&line.replace('\n', " "))));
+    }
+    match told.is_empty() {
+        true => text,
+        false => format!("\n{text}{}\n", style.paint(Colour::Dim, "`mcpvisor doctor` says more")),
+    }
 }
 
 /// Returns the cell of a server's state, with how far it is if it starts.
@@ -103,7 +125,7 @@ fn summed_up(document: &Value, style: &Style) -> String {
 }
 
 /// Returns how many servers there are, and how many in which state.
-fn counted(servers: &[Value]) -> String {
+pub(super) fn counted(servers: &[Value]) -> String {
     let mut states: Vec<(&str, u64)> = Vec::new();
     for state in servers.iter().filter_map(|server| server["state"].as_str()) {
         match states.iter_mut().find(|(known, _)| *known == state) {
@@ -157,6 +179,14 @@ mod tests {
              slow  starting (installing)  -      1         -      stdio      last: exited with code 1\\u{1b}[2J\n"
         );
         assert!(table(&[], &Style::PLAIN, now()).contains("mcpvisor add npx:"));
+        let ill =
+            json!({"name": "x", "state": "failed", "cause": "c", "fix": "Install it\u{1b}[2J. Or not."});
+        let wide = Style { width: Some(80), colours: false };
+        assert!(
+            table(&[ill], &wide, now())
+                .ends_with("\n\nx: Install it\\u{1b}[2J\n`mcpvisor doctor` says more\n"),
+            "for people, what to do"
+        );
     }
 
     #[test]

@@ -11,17 +11,20 @@ pub mod config;
 mod console;
 pub mod doctor;
 mod edit;
+mod export;
 mod flags;
 mod follow;
 mod json;
 mod keys;
 mod list;
 mod logs;
+mod open;
 mod pins;
 mod record_flags;
 mod screen;
 mod status;
 mod table;
+mod top;
 mod usage;
 mod wait;
 mod words;
@@ -39,12 +42,15 @@ pub(super) use common_flags::Common;
 pub use config::{ConfigAction, SchemaOf};
 pub use doctor::Doctor;
 pub use edit::{Edit, Editor};
+pub use export::Export;
 pub(super) use flags::OperateCommands;
 pub use keys::{Keys, NewKey};
 pub use logs::Logs;
+pub use open::{Browser, Open};
 pub use pins::Pins;
 pub(super) use record_flags::KeyCommands;
 pub use screen::Format;
+pub use top::{Top, TopKey};
 pub use usage::{By, UsageQuery};
 pub use wait::Wait;
 
@@ -89,6 +95,12 @@ pub enum Action {
     Remove(Vec<String>),
     /// Has a server's definition edited.
     Edit(Edit),
+    /// Writes the servers as a servers file.
+    Export(Export),
+    /// Opens the dashboard.
+    Open(Open),
+    /// Shows what servers do, again and again.
+    Top(Top),
     /// Waits for servers.
     Wait(Wait),
     /// Makes, lists, replaces and revokes keys.
@@ -103,16 +115,21 @@ pub enum Action {
     Pins(Pins),
 }
 
-/// Carries a command out. `now` is the clock, `editor` has a person edit a file.
-pub fn run(operate: &Operate, now: fn() -> OffsetDateTime, editor: &Editor) -> Exit {
+/// Carries a command out. `now` is the clock, `editor` has a person edit a file, `browser` opens an address.
+pub fn run(operate: &Operate, now: fn() -> OffsetDateTime, editor: &Editor, browser: &Browser) -> Exit {
     client::run(async {
         let daemon = Daemon::find(&operate.access)?;
         let console = Console { daemon, screen: Screen::of_stdout(operate.format), now };
-        carry_out(&console, &operate.action, editor).await
+        carry_out(&console, &operate.action, editor, browser).await
     })
 }
 
-async fn carry_out(console: &Console, action: &Action, editor: &Editor) -> Result<(), Problem> {
+async fn carry_out(
+    console: &Console,
+    action: &Action,
+    editor: &Editor,
+    browser: &Browser,
+) -> Result<(), Problem> {
     match action {
         Action::Status(None, every) => console.watch(*every, async || list::summary(console).await).await,
         Action::Status(Some(server), every) => {
@@ -129,6 +146,9 @@ async fn carry_out(console: &Console, action: &Action, editor: &Editor) -> Resul
         Action::Switch(switch, servers, wait) => change::switch(console, *switch, servers, *wait).await,
         Action::Remove(servers) => change::remove(console, servers).await,
         Action::Edit(edit) => edit::run(console, edit, editor).await,
+        Action::Export(export) => export::run(console, export).await,
+        Action::Open(open) => open::run(console, open, browser).await,
+        Action::Top(top) => top::run(console, top).await,
         Action::Wait(wait) => wait::run(console, wait).await,
         Action::Keys(keys) => keys::run(console, keys).await,
         Action::Activity(query) => activity::run(console, query).await,

@@ -84,9 +84,12 @@ pub(in crate::cli) struct CreateLine {
     /// Id of the member that owns it; yours otherwise
     #[arg(long, conflicts_with = "member", value_name = "ID")]
     owner: Option<String>,
-    /// Id of a new member that owns it, and may call tools and no more
+    /// Id of a new member that owns it, and may call tools and no more unless --role says otherwise
     #[arg(long, value_name = "ID")]
     member: Option<String>,
+    /// What the new member may: look, call tools, administer, or everything
+    #[arg(long, requires = "member", value_parser = ["viewer", "member", "admin", "owner"], value_name = "ROLE")]
+    role: Option<String>,
     /// Write the key's text and nothing else
     #[arg(long, short)]
     quiet: bool,
@@ -109,11 +112,23 @@ impl KeyCommands {
                     expires,
                     owner,
                     member,
+                    role,
                     quiet,
                     common,
                 } = line;
-                let new =
-                    NewKey { name, servers, tools, rate, monthly, at_once, expires, owner, member, quiet };
+                let new = NewKey {
+                    name,
+                    servers,
+                    tools,
+                    rate,
+                    monthly,
+                    at_once,
+                    expires,
+                    owner,
+                    member,
+                    role,
+                    quiet,
+                };
                 (common, Keys::Create(new))
             }
             KeyCommands::List { status, common } => (common, Keys::List(status)),

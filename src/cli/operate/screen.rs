@@ -115,6 +115,11 @@ impl Screen {
         Screen { format, style, height: usize::from(height) }
     }
 
+    /// Returns the number of lines of the terminal.
+    pub(super) fn height(&self) -> usize {
+        self.height
+    }
+
     /// Reports whether people read it.
     pub(super) fn is_terminal(&self) -> bool {
         self.style.width.is_some()
@@ -166,7 +171,7 @@ impl Screen {
 }
 
 /// Returns the first lines of a text, and how many more there are; the last line of a terminal is for its cursor.
-fn top(text: &str, height: usize) -> String {
+pub(super) fn top(text: &str, height: usize) -> String {
     let (all, most) = (text.lines().count(), height.saturating_sub(1).max(2));
     if all <= most {
         return text.to_owned();

@@ -9,6 +9,7 @@ use time::{Date, OffsetDateTime};
 
 use super::screen::Colour;
 use crate::text;
+pub(super) use crate::text::shell_word;
 
 /// Reads a moment as the API writes it; `None` for anything else.
 pub(super) fn moment(value: &Value) -> Option<OffsetDateTime> {
@@ -125,15 +126,6 @@ pub(super) fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Number(_) | Value::Bool(_) => value.to_string(),
         Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
-    }
-}
-
-/// Returns a name as a shell takes it for one word, in a command to copy.
-pub(super) fn shell_word(name: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '@' | '/');
-    match !name.is_empty() && name.chars().all(is_plain) {
-        true => name.to_owned(),
-        false => format!("'{}'", name.replace('\'', "'\\''")),
     }
 }
 

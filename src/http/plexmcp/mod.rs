@@ -3,6 +3,7 @@
 mod activity;
 mod activity_export;
 mod audit;
+mod backup;
 mod bodies;
 mod calls;
 mod doctor;
@@ -142,6 +143,8 @@ fn routes() -> Routes {
         .on("GET", "/v1/members/{id}/secrets", Member, get(secrets::list))
         .acting("secret.put", "PUT", SECRET, Member, &[], put(secrets::put))
         .acting("secret.remove", "DELETE", SECRET, Member, &[], delete(secrets::remove))
+        .acting("backup.make", "POST", "/v1/backup", Owner, &[], post(backup::make))
+        .acting("config.export", "POST", "/v1/export", Owner, &[], post(backup::export))
         .asking("GET", "/v1/audit", Admin, &AUDIT, get(audit::list))
         .asking("GET", "/v1/audit/export", Admin, &AUDIT[2..], get(audit::export))
         .asking("GET", "/v1/activity", Viewer, &activity::PARAMETERS, get(activity::list))

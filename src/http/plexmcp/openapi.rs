@@ -3,6 +3,8 @@
 #[cfg(test)]
 pub(super) mod details;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod organization;

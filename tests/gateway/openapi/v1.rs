@@ -200,6 +200,8 @@ async fn mcps(asking: &mut Asking<'_>) {
     asking.ask("GET", "/v1/mcps/hanging/queue", None, 200).await;
     waits.abort();
     asking.ask("GET", "/v1/mcps/nobody/queue", None, 404).await;
+    asking.ask("POST", "/v1/backup", Some(json!({})), 200).await;
+    asking.ask("POST", "/v1/export", Some(json!({})), 200).await;
     asking.ask("GET", "/v1/doctor?server=nobody", None, 404).await;
     for name in ["fake", "talkative", "hanging", "failing", "edited", "mute", "off", "remote"] {
         asking.ask("GET", &format!("/v1/mcps/{name}"), None, 200).await;

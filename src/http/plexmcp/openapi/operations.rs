@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::words::{CallGap, LogEnd, LogGap};
-use super::{organization, requests};
+use super::{files, organization, requests};
 use crate::gateway::AuditLine;
 use crate::http::core::openapi::{
     Answer, Dialect, ErrorAnswer, Members, Operation, Schemas, any_of, check, described, error, list, one_of,
@@ -13,7 +13,7 @@ use crate::http::plexmcp::payloads::schema::{Invocation, Resources};
 use crate::http::plexmcp::{activity, calls, doctor, errors::ErrorEnvelope, fields, mcp, pins, queue, usage};
 use crate::http::settings::EffectiveSetting;
 
-const TAGS: [(&str, &str); 8] = [
+const TAGS: [(&str, &str); 9] = [
     ("MCP servers", "Servers, their logs, and the approval of their tools"),
     ("Calls", "Calls of tools and reading of resources"),
     ("Organization", "The organization, its members and its plans"),
@@ -21,6 +21,7 @@ const TAGS: [(&str, &str); 8] = [
     ("Activity", "The calls of late, one by one"),
     ("Usage", "Numbers of calls"),
     ("Audit", "Record of what was done and refused, and by whom"),
+    ("Backup", "All that is configured, as files"),
     ("About", "This document"),
 ];
 
@@ -109,7 +110,9 @@ fn the_document_of_v1_is_what_the_code_says() {
         path_parameters: &PATH_PARAMETERS,
         errors: &ERRORS,
         describe: |schemas, method, path| {
-            describe(schemas, method, path).or_else(|| organization::describe(schemas, method, path))
+            describe(schemas, method, path)
+                .or_else(|| organization::describe(schemas, method, path))
+                .or_else(|| files::describe(method, path))
         },
         error: Schemas::of::<ErrorEnvelope<'static>>,
     };
@@ -121,7 +124,8 @@ fn every_parameter_that_a_route_knows_is_described_and_no_other_is() {
     for route in crate::http::plexmcp::routes().known() {
         let mut schemas = Schemas::new();
         let described = describe(&mut schemas, route.method, route.path)
-            .or_else(|| organization::describe(&mut schemas, route.method, route.path));
+            .or_else(|| organization::describe(&mut schemas, route.method, route.path))
+            .or_else(|| files::describe(route.method, route.path));
         let described: Vec<&str> =
             described.iter().flat_map(|operation| &operation.query).map(|(name, ..)| *name).collect();
         assert_eq!(described, route.query, "{} {}", route.method, route.path);
