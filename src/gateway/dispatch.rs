@@ -105,18 +105,7 @@ pub(super) async fn dispatch(
     loop {
         let permit = match handle.admit(terms.caller, now) {
             Ok(Admitted::Now(permit)) => permit,
-            Ok(Admitted::Queued(ticket)) => {
-                let since = Instant::now();
-                if let Some(trace) = terms.trace {
-                    trace.begin_queue();
-                }
-                let granted = Box::pin(wait_for_place(handle, terms, asker, ticket)).await;
-                handle.counters().waited(since.elapsed());
-                if let Some(trace) = terms.trace {
-                    trace.end_queue(granted.as_ref().err().map(|error| error.facts().name));
-                }
-                granted?
-            }
+            Ok(Admitted::Queued(ticket)) => Box::pin(queued(handle, terms, asker, ticket)).await?,
             Err(refused) => return Err(not_admitted(handle, refused)),
         };
         // A slow request body, the quota or the queue may have delayed the call.
@@ -200,6 +189,25 @@ async fn await_other_lists(
         updated = await_update(handle, terms.deadline()) => updated,
     };
     if updated { Ok(()) } else { Err(missing) }
+}
+
+/// Waits in the queue for a place for the call, and notes how long that took.
+async fn queued(
+    handle: &ServerHandle,
+    terms: &CallTerms<'_>,
+    asker: &Asker<'_>,
+    ticket: Ticket,
+) -> Result<CallPermit, Error> {
+    let since = Instant::now();
+    if let Some(trace) = terms.trace {
+        trace.begin_queue();
+    }
+    let granted = wait_for_place(handle, terms, asker, ticket).await;
+    handle.counters().waited(since.elapsed());
+    if let Some(trace) = terms.trace {
+        trace.end_queue(granted.as_ref().err().map(|error| error.facts().name));
+    }
+    granted
 }
 
 /// Waits in the queue for a place for the call.
