@@ -132,8 +132,11 @@ fn judge(
     let differ = State::differences(before, after);
     match effect {
         Effect::Acts => {
-            let unseen =
-                lines.iter().any(|line| routes::UNSEEN.iter().any(|action| line["action"] == *action));
+            let is_unseen = |line: &Value| {
+                routes::UNSEEN.iter().any(|action| line["action"] == *action)
+                    || line["target"] == routes::UNSEEN_EXPORT
+            };
+            let unseen = lines.iter().any(is_unseen);
             assert!(in_force.len() <= 1, "{what}: recorded twice: {lines:?}");
             assert_eq!(
                 !differ.is_empty() || unseen && !in_force.is_empty(),

@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 
 use crate::inside::{Inside, wait_until};
 
-/// Acts that change nothing that is kept: a restart, which is looked at by [`restarted`], and a stop and a start, by
-/// [`stopped`].
-pub(crate) const UNSEEN: [&str; 3] = ["server.restart", "server.stop", "server.start"];
+/// Acts that change nothing that is kept: a restart, which is looked at by [`restarted`], a stop and a start, by
+/// [`stopped`], and a backup, which goes to its caller.
+pub(crate) const UNSEEN: [&str; 4] = ["server.restart", "server.stop", "server.start", "backup.make"];
+/// Target of an export that goes to its caller; one to a file is seen there.
+pub(crate) const UNSEEN_EXPORT: &str = "/v1/export";
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 type Prepare = Box<dyn for<'a> Fn(&'a Inside) -> Later<'a, Asked>>;

@@ -5,6 +5,8 @@ pub(super) mod details;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod looks;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod organization;

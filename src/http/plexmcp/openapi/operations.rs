@@ -3,15 +3,14 @@
 use serde_json::{Value, json};
 
 use super::words::{CallGap, LogEnd, LogGap};
-use super::{files, organization, requests};
+use super::{files, looks, organization, requests};
 use crate::gateway::AuditLine;
 use crate::http::core::openapi::{
     Answer, Dialect, ErrorAnswer, Members, Operation, Schemas, any_of, check, described, error, list, one_of,
     reading, schemas, text, whole,
 };
 use crate::http::plexmcp::payloads::schema::{Invocation, Resources};
-use crate::http::plexmcp::{activity, calls, doctor, errors::ErrorEnvelope, fields, mcp, pins, queue, usage};
-use crate::http::settings::EffectiveSetting;
+use crate::http::plexmcp::{activity, calls, errors::ErrorEnvelope, fields, mcp, pins, usage};
 
 const TAGS: [(&str, &str); 9] = [
     ("MCP servers", "Servers, their logs, and the approval of their tools"),
@@ -243,10 +242,7 @@ fn describe(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation
                 Answer::json(200, "The MCP.", data::<mcp::McpDetail<'_>>(schemas)),
             )
         },
-        ("GET", "/v1/doctor") => findings(schemas),
-        ("GET", "/v1/settings") => settings(schemas),
         ("GET", "/v1/mcps/{id}/logs") => logs(schemas),
-        ("GET", "/v1/mcps/{id}/queue") => queue(schemas),
         ("POST", "/v1/mcps/{id}/restart") => {
             let nothing = envelope(
                 schemas,
@@ -286,7 +282,11 @@ fn describe(schemas: &mut Schemas, method: &str, path: &str) -> Option<Operation
                 Answer::json(200, "The comparison after the approval.", data::<pins::Report<'_>>(schemas)),
             )
         },
-        _ => return describe_switch(schemas, method, path).or_else(|| describe_calls(schemas, method, path)),
+        _ => {
+            return looks::describe(schemas, method, path)
+                .or_else(|| describe_switch(schemas, method, path))
+                .or_else(|| describe_calls(schemas, method, path));
+        }
     })
 }
 
@@ -316,51 +316,6 @@ fn describe_switch(schemas: &mut Schemas, method: &str, path: &str) -> Option<Op
         ),
         _ => return None,
     })
-}
-
-fn findings(schemas: &mut Schemas) -> Operation {
-    Operation {
-        description: "What keeps MCPs from running, or may, with what to do about it: by how they are, and by what their \
-                          definitions would meet at a start. Nothing is started for it.",
-        query: vec![(
-            "server",
-            text(1, 200),
-            "Id or exact name of one MCP; all that this key may use otherwise",
-        )],
-        errors: vec![404],
-        ..reading(
-            "getFindings",
-            "MCP servers",
-            "Find what is wrong",
-            Answer::json(200, "What was found.", data::<doctor::DoctorReport>(schemas)),
-        )
-    }
-}
-
-fn queue(schemas: &mut Schemas) -> Operation {
-    Operation {
-        description: "Each key has a line of its own, and the lines take turns. Calls of a pool are among them.",
-        errors: vec![404],
-        ..reading(
-            "listQueue",
-            "MCP servers",
-            "List whose calls wait",
-            Answer::json(200, "The keys, the longest line first.", data::<Vec<queue::LineOfKey>>(schemas)),
-        )
-    }
-}
-
-fn settings(schemas: &mut Schemas) -> Operation {
-    Operation {
-        description: "As the daemon was started with them, in the order of the reference. What may hold a secret by mistake is \
-                      shown as a reference only. Members, plans and groups are not among them.",
-        ..reading(
-            "listSettings",
-            "Organization",
-            "List the settings that are in force",
-            Answer::json(200, "The settings.", data::<Vec<EffectiveSetting>>(schemas)),
-        )
-    }
 }
 
 fn switch(
