@@ -100,7 +100,7 @@ authorization: ## A certified authorization server in front of a server with the
 	python3 -B tests/authorization/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 prometheus: ## Debian's Prometheus scrapes a daemon: each alert fires on its fault and on nothing else, each query of the Grafana board answers; four minutes, as root
-	cargo build --locked --bin mcpvisor --bin fake-mcp
+	cargo test --locked --no-run --test tidy # which needs all programs, the tests' own server among them
 	python3 -B tests/prometheus/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor --fake $(or $(CARGO_TARGET_DIR),target)/debug/fake-mcp
 
 traces: ## A collector that others wrote gets the spans of calls that cross HTTP, the daemon and a server on the Python SDK

@@ -42,7 +42,7 @@ class Daemon:
 
     def __enter__(self):
         if not os.access(self.program, os.X_OK):
-            raise Untried(f"{self.program} is no program; build it with `cargo build --bin mcpvisor --bin fake-mcp`")
+            raise Untried(f"{self.program} is no program; build it with `cargo test --no-run --test tidy`")
         command = [self.program, "serve", "--port", "0", "--config", self.folder / "mcpvisor.toml"]
         command += ["--servers", self.folder / "servers.json", "--data-dir", self.data]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MCPVISOR_")}

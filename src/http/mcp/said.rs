@@ -14,7 +14,7 @@ use crate::http::core::trace::trace_of;
 use crate::mcp::translate::{Abilities, Envelope, Level, PROGRESS_TOKEN, TRACEPARENT};
 
 /// Longest `_meta` that is kept, in bytes: it stays as long as the connection is open.
-const MAX_KEPT: usize = 4 * 1024;
+const MAX_KEPT: usize = 2 * 1024;
 
 /// What a modern request says besides what it asks.
 pub(super) struct Said {

@@ -163,6 +163,11 @@ impl Servers {
             let number = |member: &str, form: fn(f64) -> String| {
                 Cell::from(row[member].as_f64().map(form).unwrap_or_default())
             };
+            // What is elsewhere, and what does not run, has no share of this machine.
+            let of_processes = |member: &str, form: fn(f64) -> String| match row["processes"].as_u64() {
+                Some(0) => Cell::from(String::new()),
+                _ => number(member, form),
+            };
             table.row([
                 Cell::from(plain(&row["name"])),
                 state(row),
@@ -172,8 +177,8 @@ impl Servers {
                 number("p99_ms", rate),
                 Cell::from(plain(&row["in_flight"])),
                 Cell::from(plain(&row["queued"])),
-                number("cpu", share),
-                number("rss_bytes", |rss| bytes(rss as u64)),
+                of_processes("cpu", share),
+                of_processes("rss_bytes", |rss| bytes(rss as u64)),
                 Cell::from(plain(&row["restarts"])),
                 Cell::from(age(&row["last_active"], now)),
                 Cell::from(first_line(row["cause"].as_str().unwrap_or_default())),
@@ -212,7 +217,7 @@ mod tests {
              "p99_ms": 12.0, "in_flight": 1, "queued": 0, "cpu": 0.25, "rss_bytes": 1_048_576, "restarts": 0,
              "last_active": "2026-11-30T07:59:58Z", "cause": null},
             {"id": "2", "name": "b\u{1b}[2J", "state": "backoff", "calls_per_second": 3.5, "errors_per_second": 1.0, "p50_ms": null,
-             "p99_ms": null, "in_flight": 0, "queued": 4, "cpu": null, "rss_bytes": null, "restarts": 7,
+             "p99_ms": null, "in_flight": 0, "queued": 4, "cpu": 0.0, "rss_bytes": 0, "processes": 0, "restarts": 7,
              "last_active": null, "cause": "exited\nmore"},
         ], "gone": []}));
         servers
