@@ -3,7 +3,7 @@
 //! counted, so that no call ever waits for a collector.
 //!
 //! Our own and not the opentelemetry crates: those (0.33.1, `http-proto` with the reqwest client that is there anyway) make
-//! a release binary 501,512 bytes larger, this some 40,000, and a call has four kinds of spans.
+//! a release binary 501,512 bytes larger, and a call has four kinds of spans.
 
 mod call;
 mod exporter;
