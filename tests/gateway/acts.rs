@@ -18,6 +18,9 @@ const LIMIT: usize = 4096;
 const CONFIG: &str =
     "[http]\nbody_limit = 4096\nbody_timeout = \"1s\"\n[organization]\nplan = \"unlimited\"\n";
 
+/// Acts that need neither a name nor a body: whatever comes as one, short of too much, they are done.
+const WITHOUT_BODY: [&str; 2] = ["/v1/backup", "/v1/export"];
+
 /// A way to be no good, whatever the act.
 struct Fault {
     name: &'static str,
@@ -98,7 +101,8 @@ async fn every_failed_act_has_exactly_one_line_with_its_name_whatever_is_wrong()
             let request = ask(&gateway, route.method, &path).key(&key).header("x-request-id", &id);
             let request = request.header("content-type", fault.content_type).bytes(fault.body.clone());
             let status = request.send().await.status;
-            assert!(status == fault.status || [400, 404].contains(&status), "{what}: {status}");
+            let is_done = status == 200 && WITHOUT_BODY.contains(&route.path);
+            assert!(is_done || status == fault.status || [400, 404].contains(&status), "{what}: {status}");
             met += usize::from(status == fault.status);
             let named = vec![fault.id; route.path.matches('{').count()].join("/");
             let target = if named.is_empty() { route.path.to_owned() } else { named };
@@ -112,7 +116,8 @@ async fn every_failed_act_has_exactly_one_line_with_its_name_whatever_is_wrong()
             panic!("{what}: {:?}", lines.get(&id));
         };
         let told = [&line["action"], &line["target"], &line["outcome"], &line["status"]];
-        assert_eq!(json!(told), json!([action, target, "failed", status]), "{what}");
+        let outcome = if status == 200 { "done" } else { "failed" };
+        assert_eq!(json!(told), json!([action, target, outcome, status]), "{what}");
         assert_eq!(line["member_id"], "user_owner", "{what}");
     }
     gateway.stop().await;
