@@ -1,6 +1,6 @@
 //! `mcpvisor add`: gives a running daemon a server, by a package, an address or a command, and says how it is.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, Url};
@@ -84,7 +84,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Waits while a server is in its first start, as long as the daemon gives it: while it is being installed that may be minutes.
-/// Says on stderr what it does. Returns the state after that. Where that cannot be looked at, it does not wait.
+/// Tells whoever looks on, by stderr, what it does. Returns the state after that. Where that cannot be looked at, it does not wait.
 async fn wait_while_starting(daemon: &Daemon, name: &str) -> Option<String> {
     let (begun, mut said) = (Instant::now(), Duration::ZERO);
     loop {
@@ -95,13 +95,13 @@ async fn wait_while_starting(daemon: &Daemon, name: &str) -> Option<String> {
             return Some(state.to_owned());
         }
         let waited = begun.elapsed();
-        if waited >= said + SAY_EVERY {
+        if waited >= said + SAY_EVERY && io::stderr().is_terminal() {
             said = waited;
             let phase = told["data"]["phase"].as_str().unwrap_or("starting");
             // What cannot be said does not keep it from its work.
             let _ = writeln!(
                 io::stderr(),
-                "{phase}, for {} s so far; it goes on without this command as well",
+                "{name}: {phase}, {} s so far; the daemon goes on with it if you leave",
                 waited.as_secs()
             );
         }
