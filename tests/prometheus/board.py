@@ -2,11 +2,23 @@
 
 import json
 import re
+import time
 
 from daemons import Untried
 
 # What Grafana puts in place of its variables when everything is chosen.
 VARIABLES = {"$__rate_interval": "10s", "$job": ".*", "$instance": ".*", "$server": ".*"}
+
+
+# Longest time that a query may find nothing: a server whose breaker is open fails one call in a while.
+PATIENCE_S = 60
+
+
+def found_in_time(prometheus, query):
+    end = time.monotonic() + PATIENCE_S
+    while not (found := prometheus.ask(query)) and time.monotonic() < end:
+        time.sleep(1)
+    return found
 
 
 def check_board(path, prometheus):
@@ -22,6 +34,6 @@ def check_board(path, prometheus):
             query = query.replace(name, value)
         if "$" in query:
             raise Untried(f"{title}: a variable that this test does not know in {query}")
-        if not prometheus.ask(query):
+        if not found_in_time(prometheus, query):
             raise Untried(f"{title}: nothing is found by {query}")
     return len(targets)
