@@ -93,6 +93,17 @@ pub(super) enum Body<'a> {
     Several(Vec<Posted<'a>>),
 }
 
+impl Posted<'_> {
+    /// Reports whether the `params._meta` is written like the one that was known, and so was not read again.
+    pub(super) fn is_known(&self) -> bool {
+        match self {
+            Posted::Request(request) => request.is_known,
+            Posted::Notification { params, .. } => params.is_known,
+            Posted::Answer { .. } => false,
+        }
+    }
+}
+
 /// Refusal of a body, with the id of the request if it could be read.
 pub(super) type Refused<'a> = (Fault, Option<Raw<'a>>);
 

@@ -214,13 +214,20 @@ async fn answer(
         Ok(read) => read,
         Err(unread) => return Fault::from(unread).into_response(None),
     };
-    let post = Post { shared: &shared, context: &context, caller, head: &head, headers: &head.headers };
-    let mut known = Said::before(&head);
-    let mut message = message::read(&read, known.as_ref().map(|known| known.meta()));
-    if known.as_ref().is_some_and(|known| !known.is_what(&message)) {
-        (known, message) = (None, message::read(&read, None));
+    let post = Post { shared: &shared, context: &context, caller, head: &head };
+    let before = Said::before(&head);
+    let mut body = message::read(&read, before.as_ref().map(|before| before.meta()));
+    let mut known = None;
+    if let Ok(Body::One(message)) = &body
+        && message.is_known()
+    {
+        known = before.filter(|before| before.is_of(message));
+        if known.is_none() {
+            // Its `_meta` is that of another request, and was passed over.
+            body = message::read(&read, None);
+        }
     }
-    let (answered, id) = match message {
+    let (answered, id) = match body {
         Err((fault, id)) => (Err(fault), id),
         Ok(Body::One(message)) => {
             let id = match &message {
@@ -243,10 +250,13 @@ struct Post<'a> {
     context: &'a RequestContext,
     caller: Principal,
     head: &'a RequestHead,
-    headers: &'a HeaderMap,
 }
 
 impl Post<'_> {
+    fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
     fn state(&self) -> &Arc<McpState> {
         self.shared.kept()
     }
@@ -258,7 +268,7 @@ impl Post<'_> {
             state: self.state(),
             caller: &self.caller,
             target,
-            headers: self.headers,
+            headers: self.headers(),
             context: Some(self.context),
         }
     }
@@ -282,7 +292,7 @@ impl Post<'_> {
                 self.take_from_rate(&request.method)?;
                 let era = match known {
                     Some(_) => SpokenEra::Modern,
-                    None => check::era_of(request.meta.as_ref(), self.headers),
+                    None => check::era_of(request.meta.as_ref(), self.headers()),
                 };
                 match era {
                     SpokenEra::Modern => {
@@ -297,7 +307,7 @@ impl Post<'_> {
                             caller: &self.caller,
                             target,
                             request,
-                            headers: self.headers,
+                            headers: self.headers(),
                             said: &said,
                             context: self.context,
                         };
@@ -306,11 +316,11 @@ impl Post<'_> {
                     SpokenEra::Legacy => {
                         let visit = self.visit(target);
                         if request.method == method::INITIALIZE
-                            && !self.headers.contains_key(&legacy::SESSION_ID)
+                            && !self.headers().contains_key(&legacy::SESSION_ID)
                         {
                             return Box::pin(visit.open(request)).await;
                         }
-                        check::check_legacy_version(self.headers)?;
+                        check::check_legacy_version(self.headers())?;
                         let session = visit.session()?;
                         // Boxed, as all that is not of most requests: each keeps a place for the largest.
                         Box::pin(visit.answer(&session, request)).await
@@ -319,22 +329,22 @@ impl Post<'_> {
             }
             Posted::Notification { params, .. } => {
                 self.take_from_rate("")?;
-                match check::era_of(params.meta.as_ref(), self.headers) {
+                match check::era_of(params.meta.as_ref(), self.headers()) {
                     // Nothing that a modern client notifies of concerns a server over HTTP.
                     SpokenEra::Modern => Ok(accepted()),
                     SpokenEra::Legacy => {
-                        check::check_legacy_version(self.headers)?;
+                        check::check_legacy_version(self.headers())?;
                         Ok(LegacyCall::take(&*self.visit(target).session()?, message))
                     }
                 }
             }
             Posted::Answer { .. } => {
                 self.take_from_rate("")?;
-                if check::names_modern(self.headers) {
+                if check::names_modern(self.headers()) {
                     let text = "Invalid request: this era has no requests of servers to answer";
                     return Err(Fault::bad(INVALID_REQUEST, text));
                 }
-                check::check_legacy_version(self.headers)?;
+                check::check_legacy_version(self.headers())?;
                 Ok(LegacyCall::take(&*self.visit(target).session()?, message))
             }
         }
@@ -363,13 +373,13 @@ impl Post<'_> {
                 Posted::Notification { params, .. } => params.meta.as_ref(),
                 Posted::Answer { .. } => return false,
             };
-            check::era_of(meta, self.headers) == SpokenEra::Modern
+            check::era_of(meta, self.headers()) == SpokenEra::Modern
         };
-        let has_modern = check::names_modern(self.headers) || messages.iter().any(is_modern);
-        if has_modern || !self.headers.contains_key(&legacy::SESSION_ID) {
+        let has_modern = check::names_modern(self.headers()) || messages.iter().any(is_modern);
+        if has_modern || !self.headers().contains_key(&legacy::SESSION_ID) {
             return Err(refused());
         }
-        check::check_legacy_version(self.headers)?;
+        check::check_legacy_version(self.headers())?;
         let visit = self.visit(target);
         let session = visit.session()?;
         if session.opening.version != "2025-03-26" {

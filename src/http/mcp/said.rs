@@ -1,13 +1,14 @@
 //! What a modern request says besides what it asks: its `_meta`, and the headers that repeat the body. A client that calls
 //! again with the same head mostly says the same, so the head keeps it: what was read and checked once is then compared.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::check::{self, named_by};
 use super::fault::Fault;
-use super::message::{Body, Posted, Refused, Request, is_id};
+use super::message::{Posted, Request, is_id};
 use super::outgoing::takes_streams;
 use crate::http::core::head::RequestHead;
 use crate::http::core::trace::trace_of;
@@ -56,14 +57,10 @@ impl Said {
         &self.mark.meta
     }
 
-    /// Reports whether a body, which was read with the `_meta` of this one known, is a request that says the same.
-    pub(super) fn is_what(&self, body: &Result<Body<'_>, Refused<'_>>) -> bool {
-        let Ok(Body::One(Posted::Request(request))) = body else { return false };
-        let has_name = || {
-            let name = named_by(&request.method).and_then(|member| request.params.text(member));
-            name.as_deref() == self.mark.name.as_deref()
-        };
-        request.is_known && *self.mark.method == *request.method && has_name()
+    /// Reports whether a message, whose `_meta` is that of this one, is a request that says the same.
+    pub(super) fn is_of(&self, message: &Posted<'_>) -> bool {
+        let Posted::Request(request) = message else { return false };
+        *self.mark.method == *request.method && name_of(request).as_deref() == self.mark.name.as_deref()
     }
 
     /// Reads and checks what a request says, and has the head keep it if the next one may say the same.
@@ -100,7 +97,12 @@ impl Said {
 
 impl Mark {
     fn of(request: &Request<'_>, meta: &str) -> Mark {
-        let name = named_by(&request.method).and_then(|member| request.params.text(member));
-        Mark { meta: meta.into(), method: (*request.method).into(), name: name.map(|name| (*name).into()) }
+        let name = name_of(request).map(|name| (*name).into());
+        Mark { meta: meta.into(), method: (*request.method).into(), name }
     }
+}
+
+/// Returns what of the `params` a header repeats; `None` if nothing is there that one does.
+fn name_of<'a>(request: &Request<'a>) -> Option<Cow<'a, str>> {
+    named_by(&request.method).and_then(|member| request.params.text(member))
 }
