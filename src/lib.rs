@@ -30,6 +30,9 @@ pub mod sse;
 pub mod retry_after;
 
 #[forbid(unsafe_code)]
+pub mod traceparent;
+
+#[forbid(unsafe_code)]
 pub mod jsonrpc;
 
 #[forbid(unsafe_code)]

@@ -1,18 +1,21 @@
-//! The `traceparent` of W3C Trace Context, version 00, read and written.
+//! The `traceparent` of W3C Trace Context (section 3.2), version 00, read and written.
 
 use crate::text::{from_hex, hex};
 
-/// Trace and span that a call belongs to.
+/// Trace and span that a request belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Parent {
-    pub(super) trace_id: [u8; 16],
-    pub(super) span_id: [u8; 8],
-    pub(super) is_sampled: bool,
+pub struct Parent {
+    /// Id of the trace, not all zeros.
+    pub trace_id: [u8; 16],
+    /// Id of the span, not all zeros.
+    pub span_id: [u8; 8],
+    /// `true` if whoever made the span records it.
+    pub is_sampled: bool,
 }
 
 impl Parent {
     /// Reads a `traceparent` of this version or a later one; `None` for what is none.
-    pub(super) fn read(text: &str) -> Option<Parent> {
+    pub fn read(text: &str) -> Option<Parent> {
         let mut parts = text.split('-');
         let version: [u8; 1] = bytes(parts.next()?)?;
         let (trace_id, span_id) = (bytes(parts.next()?)?, bytes(parts.next()?)?);
@@ -25,7 +28,7 @@ impl Parent {
 }
 
 /// Returns the `traceparent` of a span that is recorded.
-pub(super) fn traceparent(trace_id: [u8; 16], span_id: [u8; 8]) -> String {
+pub fn traceparent(trace_id: [u8; 16], span_id: [u8; 8]) -> String {
     format!("00-{}-{}-01", hex(&trace_id), hex(&span_id))
 }
 

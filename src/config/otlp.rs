@@ -9,7 +9,7 @@ use super::problem::Problems;
 use super::section::Section;
 use crate::files;
 use crate::process::{Reference, sole_reference};
-use crate::telemetry::traces::{Hidden, Sampling, Settings, is_header};
+use crate::telemetry::traces::{Headers, Sampling, Settings};
 
 /// Path of traces below the endpoint of all signals (OTLP, "HTTP requests").
 const PATH: &str = "v1/traces";
@@ -71,13 +71,14 @@ fn header_references(value: &DeValue<'_>) -> Option<Vec<HeaderReference>> {
             Reference::File(_) => true,
             Reference::Principal(_) => false,
         };
-        (is_reference && is_header(&name, "")).then(|| HeaderReference { name, value: value.to_owned() })
+        (is_reference && Headers::default().set(&name, ""))
+            .then(|| HeaderReference { name, value: value.to_owned() })
     });
     entries.collect()
 }
 
-/// Reads what a header refers to. `Err` is the reason that it cannot be had, without a value.
-fn value_of(header: &HeaderReference, env: &dyn Environment) -> Result<Hidden, String> {
+/// Sets a header to what it refers to. `Err` is the reason that this cannot be had, without a value.
+fn set_header(headers: &mut Headers, header: &HeaderReference, env: &dyn Environment) -> Result<(), String> {
     let text = match sole_reference(&header.value) {
         Some(Reference::Variable { name, .. }) => {
             let value = env.var(name).filter(|value| !value.is_empty());
@@ -90,8 +91,8 @@ fn value_of(header: &HeaderReference, env: &dyn Environment) -> Result<Hidden, S
         Some(Reference::Principal(_)) | None => Err("it is no reference".to_owned()),
     }?;
     let text = text.trim_end();
-    match is_header(&header.name, text) && !text.is_empty() {
-        true => Ok(Hidden::new(text.to_owned())),
+    match !text.is_empty() && headers.set(&header.name, text) {
+        true => Ok(()),
         false => Err("it is empty or has characters that no header may have".to_owned()),
     }
 }
@@ -127,12 +128,11 @@ pub(super) fn complete(
         return;
     }
     for header in headers {
-        match value_of(header, env) {
-            Ok(value) => traces.headers.push((header.name.clone(), value)),
-            Err(reason) => problems.source(
+        if let Err(reason) = set_header(&mut traces.headers, header, env) {
+            problems.source(
                 "telemetry.otlp.headers",
                 format!("{}, of the header '{}', cannot be used: {reason}", header.value, header.name),
-            ),
+            );
         }
     }
     if let Some((name, protocol)) = of_traces("PROTOCOL")
@@ -151,12 +151,12 @@ pub(super) fn complete(
         }
     }
     if let Some((name, text)) = of_traces("HEADERS") {
-        match pairs(&text).filter(|pairs| pairs.iter().all(|(name, value)| is_header(name, value))) {
-            Some(headers) => {
-                traces.headers =
-                    headers.into_iter().map(|(name, value)| (name, Hidden::new(value))).collect();
-            }
-            None => {
+        let mut headers = Headers::default();
+        let mut are_headers =
+            |pairs: Vec<(String, String)>| pairs.iter().all(|(name, value)| headers.set(name, value));
+        match pairs(&text).is_some_and(&mut are_headers) {
+            true => traces.headers = headers,
+            false => {
                 problems.source(&name, "must be headers such as \"api-key=secret,x-tenant=7\"".to_owned())
             }
         }
@@ -287,6 +287,12 @@ mod tests {
         (traces, problems.lines())
     }
 
+    fn headers(given: [(&str, &str); 2]) -> Headers {
+        let mut headers = Headers::default();
+        assert!(given.iter().all(|(name, value)| headers.set(name, value)));
+        headers
+    }
+
     #[test]
     fn an_endpoint_switches_traces_on_and_nothing_else_does() {
         let of = |variables: &[(&str, &str)]| with(variables).0.endpoint;
@@ -313,8 +319,7 @@ mod tests {
         ]);
         assert!(problems.is_empty(), "{problems:?}");
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let hidden = |name: &str, value: &str| (name.to_owned(), Hidden::new(value.to_owned()));
-        assert_eq!(traces.headers, [hidden("api-key", "a=b"), hidden("x", "1")]);
+        assert_eq!(traces.headers, headers([("api-key", "a=b"), ("x", "1")]));
         assert_eq!(traces.timeout, Duration::from_millis(2500));
         assert_eq!(traces.resource, [pair("host.name", "h"), pair("service.name", "high")]);
         assert_eq!(traces.sampling, Sampling { by_parent: true, ratio: 0.25 });
@@ -378,9 +383,8 @@ mod tests {
         let (mut traces, mut problems) = (Settings::default(), Problems::default());
         complete(&mut traces, &good, &env, &mut problems);
         assert!(problems.lines().is_empty(), "{:?}", problems.lines());
-        let hidden = |name: &str, value: &str| (name.to_owned(), Hidden::new(value.to_owned()));
-        let wanted = [hidden("api-key", "from-a-variable"), hidden("authorization", "Bearer from-a-file")];
-        assert_eq!(traces.headers, wanted);
+        let wanted = [("api-key", "from-a-variable"), ("authorization", "Bearer from-a-file")];
+        assert_eq!(traces.headers, headers(wanted));
         assert!(!format!("{traces:?}").contains("from-a-"), "{traces:?}");
         let bad = [header("a", "${env:MISSING}".into()), header("b", "${file:/nowhere/at/all}".into())];
         complete(&mut Settings::default(), &bad, &env, &mut problems);

@@ -8,7 +8,6 @@
 mod call;
 mod exporter;
 mod otlp;
-mod parent;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +19,10 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::call::{CallTrace, ChildFailure};
+pub use self::exporter::Headers;
 use self::exporter::Message;
 use self::otlp::CallSpans;
-use self::parent::Parent;
+use crate::traceparent::Parent;
 use crate::{clock, unix_time};
 
 /// Number of calls whose spans may wait to be sent; as many spans as OpenTelemetry's SDKs let wait by default, and more.
@@ -45,30 +45,13 @@ impl Default for Sampling {
     }
 }
 
-/// A text that must not be shown, such as a key. It prints as `[redacted]`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(String);
-
-impl Hidden {
-    /// Hides a text.
-    pub fn new(text: String) -> Hidden {
-        Hidden(text)
-    }
-}
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
 /// Settings of the traces.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Address that spans are posted to, with its path; `None` to make none.
     pub endpoint: Option<String>,
-    /// Headers of each post: names, and values that may be keys.
-    pub headers: Vec<(String, Hidden)>,
+    /// Headers of each post.
+    pub headers: Headers,
     /// Longest time that a post may take.
     pub timeout: Duration,
     /// What the spans are told to come from: names and values, `service.name` among them.
@@ -81,17 +64,12 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             endpoint: None,
-            headers: Vec::new(),
+            headers: Headers::default(),
             timeout: Duration::from_secs(10),
             resource: vec![("service.name".to_owned(), "mcpvisor".to_owned())],
             sampling: Sampling::default(),
         }
     }
-}
-
-/// Reports whether a post may have a header of this name and value.
-pub fn is_header(name: &str, value: &str) -> bool {
-    exporter::is_header(name, value)
 }
 
 /// Maker of the traces. Cheap to clone.

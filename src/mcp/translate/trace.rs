@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::members::{Members, push_member};
 use crate::jsonrpc::push_string;
+use crate::traceparent::Parent;
 
 /// Member of `_meta`, and header, that names the trace.
 pub const TRACEPARENT: &str = "traceparent";
@@ -87,26 +88,9 @@ impl<'a> TraceContext<'a> {
     }
 }
 
-/// Reports whether a text is a `traceparent`: version, trace, parent and flags in lower-case hexadecimal, neither id all
-/// zeros, and more only behind a version that is not known yet (W3C Trace Context, section 3.2).
+/// Reports whether a text is a `traceparent` that is passed on: of a later version there may be more in it.
 fn is_parent(text: &str) -> bool {
-    let mut parts = text.splitn(5, '-');
-    let mut hex = |digits: usize| {
-        parts.next().filter(|part| {
-            part.len() == digits && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        })
-    };
-    let (Some(version), Some(trace), Some(span), Some(_)) = (hex(2), hex(32), hex(16), hex(2)) else {
-        return false;
-    };
-    let is_zero = |id: &str| id.bytes().all(|byte| byte == b'0');
-    let more = parts.next();
-    let is_of_version = version != "ff" && (version != "00" || more.is_none());
-    is_of_version
-        && !is_zero(trace)
-        && !is_zero(span)
-        && text.len() <= MAX_TRACESTATE
-        && more.is_none_or(|more| more.bytes().all(is_printable))
+    text.len() <= MAX_TRACESTATE && text.bytes().all(is_printable) && Parent::read(text).is_some()
 }
 
 fn is_printable(byte: u8) -> bool {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::Tracer;
 use super::otlp::{CallSpans, Kind, Part, Value};
-use super::parent::traceparent;
 use crate::text::hex;
+use crate::traceparent::traceparent;
 
 /// Shortest wait for the store that is told of: without one a call needs less.
 const WORTH_A_SPAN: Duration = Duration::from_micros(200);

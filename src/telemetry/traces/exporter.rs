@@ -28,6 +28,22 @@ const LONGEST_ANSWER: usize = 16 * 1024;
 /// Least time between two log entries about a collector that takes nothing.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
+/// Headers of posts. Their values may be keys, and are not shown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Headers(HeaderMap);
+
+impl Headers {
+    /// Sets a header. Returns `false` for a name or a value that none may have.
+    pub fn set(&mut self, name: &str, value: &str) -> bool {
+        let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+            return false;
+        };
+        value.set_sensitive(true);
+        self.0.insert(name, value);
+        true
+    }
+}
+
 /// Message to the task.
 pub(super) enum Message {
     /// A call that has ended.
@@ -61,23 +77,12 @@ pub(super) fn start(
         .user_agent(concat!("mcpvisor/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| innermost(&error))?;
-    let mut headers = HeaderMap::new();
-    for (name, value) in &settings.headers {
-        let bad = || format!("'{name}' and its value are no header");
-        let mut value = HeaderValue::try_from(&*value.0).map_err(|_| bad())?;
-        value.set_sensitive(true);
-        headers.insert(HeaderName::try_from(name).map_err(|_| bad())?, value);
-    }
+    let mut headers = settings.headers.0.clone();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
     let (endpoint, resource) = (endpoint.to_owned(), settings.resource.clone());
     let exporter = Exporter { client, endpoint, headers, resource, counters, told: None };
     tokio::spawn(exporter.run(queue));
     Ok(())
-}
-
-/// Reports whether a header may have this name and value.
-pub(super) fn is_header(name: &str, value: &str) -> bool {
-    HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok()
 }
 
 impl Exporter {
