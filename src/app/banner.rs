@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::gateway::{Gateway, QueuedStartView, ServerView, State};
 use crate::http::ApiAuth;
+use crate::registry::OWNER_KEY_FILE;
 
 /// Longest time that the first list of servers waits for those that are still starting.
 const FIRST_LIST_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -86,7 +87,7 @@ fn addresses(config: &Config, doors: &ListenAddresses, url: &str) -> String {
     let api = open(config.http.api_auth, "an owner or admin key");
     let tokens = config.http.oidc.is_some();
     let mcp = open(config.http.mcp.auth, if tokens { "a key or an access token" } else { "a key" });
-    let key = config.data_dir.join("owner.key");
+    let key = config.data_dir.join(OWNER_KEY_FILE);
     let mut text = format!(
         "mcpvisor {version}\n\
          \n\

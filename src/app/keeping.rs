@@ -14,14 +14,12 @@ use super::directory;
 use crate::cli::{self, Exit, StoreAction};
 use crate::config::{self, Environment, Flags};
 use crate::process;
+use crate::registry::OWNER_KEY_FILE;
 use crate::store::{self, Backup, DataDir, DurableStore, PROBE_LIMIT, Part, StoreError};
 use crate::usage;
 
 /// Name of the subcommand.
 pub(super) const STORE: &str = "store";
-
-/// File in the data directory with the text of the owner's key.
-const OWNER_KEY: &str = "owner.key";
 
 /// First line of a probe's output: the store can be opened, it is damaged, or something else prevents it.
 const FINE: &str = "fine";
@@ -223,9 +221,9 @@ fn restore(path: &Path, from: Option<&Path>, may_replace: bool) -> Result<(Strin
         text.push_str(&format!("what was there is kept in {}\n", aside.display()));
     }
     text.push_str(&format!("the store is at change {} now\n", durable.seq()));
-    if !dir.path().join(OWNER_KEY).exists() {
+    if !dir.path().join(OWNER_KEY_FILE).exists() {
         text.push_str(&format!(
-            "the text of the owner's key is in no backup: copy {OWNER_KEY} into {} as well, or make another one by \
+            "the text of the owner's key is in no backup: copy {OWNER_KEY_FILE} into {} as well, or make another one by \
              `mcpvisor keys owner --new`\n",
             dir.path().display()
         ));

@@ -11,7 +11,7 @@ use crate::cli::Exit;
 use crate::config::{self, Environment, Flags};
 use crate::pins::PinBook;
 use crate::process;
-use crate::registry::{AllowedServers, OpenError, Registry, Renewed, Settings};
+use crate::registry::{AllowedServers, OWNER_KEY_FILE, OpenError, Registry, Renewed, Settings};
 use crate::store::{DurableStore, StoreError};
 
 /// Replaces the key and reports what happened to the old one.
@@ -73,7 +73,7 @@ fn record(path: &Path, renewed: &Renewed) -> Result<(), audit::Error> {
 /// Returns advice if a running daemon holds the directory's lock: it can replace the key itself.
 fn hint(error: &StoreError, path: &Path) -> String {
     let StoreError::Locked { .. } = error else { return String::new() };
-    let key = path.join("owner.key");
+    let key = path.join(OWNER_KEY_FILE);
     format!(
         "\nA daemon runs there. Stop it first, or have it give the key another text, and keep that:\n  \
          curl -X POST http://127.0.0.1:5000/v1/api-keys/self/rotate -H \"Authorization: Bearer $(cat {})\"",

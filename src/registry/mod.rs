@@ -45,7 +45,7 @@ pub use handle::RegistryHandle;
 pub use list::{Origin, ServerEntry, ServerList};
 pub use members::{MemberChange, MemberRequest, Removal};
 pub(crate) use members::{Reloaded, member_to_be};
-pub use owner_key::Renewed;
+pub use owner_key::{OWNER_KEY_FILE, Renewed};
 pub use revoking::{Revocation, Revoke};
 
 use self::catalog_cache::StoredCatalog;

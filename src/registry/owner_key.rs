@@ -16,7 +16,7 @@ use crate::store::write_private;
 use crate::unix_time;
 
 /// File in the data directory that holds the text of the first key.
-const FILE: &str = "owner.key";
+pub const OWNER_KEY_FILE: &str = "owner.key";
 /// Name of that key.
 const NAME: &str = "owner key";
 
@@ -37,7 +37,7 @@ impl Registry {
     /// Replaces the owner's key: revokes the one whose text is in `owner.key`, or otherwise all that were made
     /// as such, and writes the text of a new one to the file. The change is stored when this returns.
     pub fn renew_owner_key(&mut self) -> Result<Renewed, OpenError> {
-        let (path, at) = (self.confinement.data_dir.join(FILE), unix_time::seconds(now()));
+        let (path, at) = (self.confinement.data_dir.join(OWNER_KEY_FILE), unix_time::seconds(now()));
         let mut keys = self.ledger.keys()?;
         self.owed.apply(&mut keys);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -85,7 +85,7 @@ pub(super) fn load_keys(
     now: SystemTime,
     owed: &PendingRevocations,
 ) -> Result<(), OpenError> {
-    let path = data_dir.join(FILE);
+    let path = data_dir.join(OWNER_KEY_FILE);
     let (mut keys, at) = (ledger.keys()?, unix_time::seconds(now));
     owed.apply(&mut keys);
     if keys.iter().any(|key| ring.administers(key, at)) {
@@ -106,7 +106,7 @@ pub(super) fn make_if_none(
 ) -> Result<(), OpenError> {
     let at = unix_time::seconds(now);
     if !ring.is_administered(&ring.tenancy(), at) {
-        ring.put([make(ledger, &data_dir.join(FILE), ring, at)?]);
+        ring.put([make(ledger, &data_dir.join(OWNER_KEY_FILE), ring, at)?]);
     }
     Ok(())
 }

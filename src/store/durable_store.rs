@@ -22,7 +22,7 @@ use super::journal::{self, Journal, WrapJournalFile};
 use super::marker::Marker;
 use super::records::{SEQ_KEY, put_seq, read_instance, read_seq};
 use super::replay::replay;
-use super::{DataDir, Op, Record, Store, StoreError};
+use super::{DataDir, Op, Store, StoreError};
 
 /// Size in bytes up to which a backup is written whenever there is time.
 const SMALL_BACKUP: u64 = 256 * 1024;
@@ -267,11 +267,6 @@ impl DurableStore {
             return Err(StoreError::Unsettled);
         }
         current(&*self.store, self.seq)
-    }
-
-    /// Returns the records of usage in the store.
-    pub fn usage(&self) -> Result<Vec<Record>, StoreError> {
-        self.store.scan_prefix(b"u/")
     }
 
     fn write(&mut self, mut batch: Vec<Op>, journaled: Vec<Op>, anyway: bool) -> Result<(), StoreError> {

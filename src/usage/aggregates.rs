@@ -244,7 +244,7 @@ impl UsageAggregates {
 
     /// Returns the stored records for a backup.
     pub(super) fn backup(&self) -> Result<Vec<Record>, StoreError> {
-        records_for_backup(&*self.store, BACKUP_BYTES)
+        backup_of(&*self.store)
     }
 
     /// Returns the last name of a server; `None` if it is not known.
