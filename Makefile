@@ -186,8 +186,9 @@ deny: ## Licences, advisories, duplicates and sources of all dependencies
 bench: ## Run all benches (minutes; leave the machine alone meanwhile)
 	cargo bench --locked --features bench
 
-bench-activity: ## What it takes to note a call, and to find calls among 100,000 of 20 keys over 50 tools
+bench-activity: ## What it takes to find calls among 100,000 of 20 keys over 50 tools, to record one, and to have the dashboard open; fails beyond its bars
 	cargo test --locked --release --lib any_filter_over_100_000_calls -- --nocapture
+	cargo bench --locked --features bench --bench gateway -- --variants gateway,unrecorded,watched --levels 64 --rounds 21 --bars
 
 bench-gateway: ## Only the whole path of a call, next to its two baselines: BESIDE=path of another build of the daemon
 	$(if $(BESIDE),BENCH_BESIDE=$(abspath $(BESIDE))) cargo bench --locked --features bench --bench gateway

@@ -1,4 +1,5 @@
-//! What a call to a remote server may cost beside a bare reverse proxy in the same round, and whether that holds.
+//! What a call may cost beside another in the same round, and whether that holds: one to a remote server beside a bare reverse proxy,
+//! one that is recorded beside one that is not, one that is watched beside one that is not.
 
 use crate::options::Kind;
 use crate::report::{Level, median};
@@ -9,6 +10,10 @@ const AT: usize = 64;
 const LEAST_RATE: f64 = 0.8;
 /// Most CPU time for a call, of the proxy's.
 const MOST_CPU: f64 = 1.6;
+/// Most CPU time for a call that is recorded, of one that is not (issue 16).
+const MOST_RECORDED: f64 = 1.02;
+/// Most CPU time for a call while a page of the dashboard is open, of one while none is (issue 16).
+const MOST_WATCHED: f64 = 1.01;
 /// Least multiple of another gateway's calls a second.
 const LEAST_OF_PEER: f64 = 3.0;
 
@@ -31,6 +36,15 @@ impl Bars {
 pub(crate) fn print(levels: &[Level]) -> Bars {
     let mut bars = Bars::default();
     for level in levels.iter().filter(|level| level.in_flight() == AT) {
+        for (what, kind, base, most) in [
+            ("recorded", Kind::Gateway, Kind::Unrecorded, MOST_RECORDED),
+            ("watched", Kind::Watched, Kind::Gateway, MOST_WATCHED),
+        ] {
+            let Some(mut costs) = level.cpu_ratios(kind, base) else { continue };
+            let cost = median(&mut costs);
+            let told = format!("{what}: CPU a call {cost:.3} of what it is otherwise, at most {most}");
+            bars.take(&told, cost <= most);
+        }
         for kind in [Kind::Remote, Kind::RemoteMcp, Kind::RemoteLegacy] {
             let measured = level.rate_ratios(kind, Kind::Proxy).zip(level.cpu_ratios(kind, Kind::Proxy));
             let Some((mut rates, mut costs)) = measured else { continue };

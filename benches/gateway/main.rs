@@ -7,6 +7,7 @@
 //! * `constant`: the same HTTP stack with a constant answer, no child at all.
 //! * `modern`, `aggregate`, when asked for: the daemon as an MCP client of 2026-07-28 calls it, at the endpoint of
 //!   one server, and at that of all of 100 servers with 2,000 tools.
+//! * `unrecorded`, `watched`, when asked for: the daemon without its record of single calls, and with a page of the dashboard open.
 //! * `remote`, `remote-mcp`, `remote-legacy`, when asked for: the daemon before a remote server, called in `/v1` and by a
 //!   modern client, and before one of the legacy era. Their baseline is `proxy`, a bare reverse proxy.
 //!
@@ -20,6 +21,7 @@ mod constant;
 mod echo_child;
 mod load;
 mod options;
+mod page;
 mod pipe;
 mod process;
 mod proxy;
@@ -29,7 +31,7 @@ mod upstream;
 mod variant;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -82,6 +84,7 @@ async fn measure(options: &Options) -> Result<()> {
             .with_context(|| variant.complain("it gave no right answer"))?;
     }
     report::print_setting(options);
+    let begun = Instant::now();
     let mut levels = Vec::new();
     for in_flight in &options.levels {
         let level = measure_level(options, &running, *in_flight).await?;
@@ -92,12 +95,13 @@ async fn measure(options: &Options) -> Result<()> {
     report::print_call_accounting(&levels);
     let bars = bars::print(&levels);
     for variant in running {
+        variant.check_watched(begun.elapsed())?;
         variant.stop()?;
     }
     if options.bars {
         ensure!(
             bars.measured > 0,
-            "no bar was measured: that takes proxy and a remote variant, 64 in flight"
+            "no bar was measured: that takes 64 in flight, and proxy with a remote variant, or gateway with unrecorded or watched"
         );
         ensure!(bars.broken == 0, "{} of {} bars do not hold", bars.broken, bars.measured);
     }

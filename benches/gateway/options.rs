@@ -14,6 +14,10 @@ pub(crate) enum Kind {
     /// The daemon that `--beside` names.
     #[value(skip)]
     Beside,
+    /// The daemon without a record of single calls (`[activity] calls = 0`).
+    Unrecorded,
+    /// The daemon with a page of the dashboard open.
+    Watched,
     /// The daemon, called by a modern MCP client at the endpoint of one server.
     Modern,
     /// The daemon with 100 servers and 2,000 tools, called by a modern MCP client at the endpoint of all.
@@ -42,6 +46,8 @@ impl Kind {
         match self {
             Kind::Gateway => "gateway",
             Kind::Beside => "beside",
+            Kind::Unrecorded => "unrecorded",
+            Kind::Watched => "watched",
             Kind::Modern => "modern",
             Kind::Aggregate => "aggregate",
             Kind::Remote => "remote",
@@ -143,7 +149,8 @@ pub(crate) struct Options {
     remote_echo_legacy: bool,
     #[command(flatten)]
     pub(crate) peer: PeerOptions,
-    /// Fail if a remote server's call does not hold its bars: rate and CPU time against the bare proxy's
+    /// Fail if a bar does not hold: of a remote server's call against the bare proxy's rate and CPU time, and of what the record of
+    /// single calls and an open page of the dashboard may cost
     #[arg(long)]
     pub(crate) bars: bool,
 }

@@ -189,8 +189,10 @@ pub(crate) fn print_call_accounting(levels: &[Level]) {
         println!("authentication, limits and usage, of the gateway's CPU for a call:");
         tolls.iter().for_each(|toll| println!("  {toll}"));
     }
-    const PAIRS: [(Kind, Kind); 7] = [
+    const PAIRS: [(Kind, Kind); 9] = [
         (Kind::Gateway, Kind::Beside),
+        (Kind::Gateway, Kind::Unrecorded),
+        (Kind::Watched, Kind::Gateway),
         (Kind::Modern, Kind::Gateway),
         (Kind::Aggregate, Kind::Gateway),
         (Kind::Remote, Kind::Proxy),

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Map, Value, json};
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::load::Target;
 use crate::options::{Kind, Options, PeerOptions};
+use crate::page::Page;
 use crate::upstream::Upstream;
 
 const ANNOUNCED_WITHIN: Duration = Duration::from_secs(30);
@@ -33,6 +34,8 @@ pub(crate) struct Running {
     /// The remote server that it stands before.
     _upstream: Option<Upstream>,
     target: Target,
+    /// The page of the dashboard that is open meanwhile.
+    page: Option<Page>,
     directory: TempDir,
 }
 
@@ -57,14 +60,24 @@ impl Running {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let target = Target::new(nowhere, None, kind);
         let pids = vec![process.id()];
-        let mut running =
-            Running { kind, process: Some(process), pids, _upstream: upstream, target, directory };
+        let mut running = Running {
+            kind,
+            process: Some(process),
+            pids,
+            _upstream: upstream,
+            target,
+            page: None,
+            directory,
+        };
         let address = stdout
             .context("no stdout")
             .and_then(announced_address)
             .with_context(|| running.complain("it did not say where it listens"))?;
         let key = if kind.is_daemon() { Some(running.owner_key()?) } else { None };
         running.target = Target::new(address, key.as_deref(), kind);
+        if let (Kind::Watched, Some(key)) = (kind, &key) {
+            running.page = Some(Page::open(address, key).with_context(|| running.complain("its dashboard"))?);
+        }
         Ok(running)
     }
 
@@ -77,7 +90,7 @@ impl Running {
         let authority = url.authority().context("--peer-url has no host")?.as_str();
         let address = authority.parse().context("--peer-url needs a host and a port as numbers")?;
         let (target, pids) = (Target::of_peer(address, peer), peer.peer_pids.clone());
-        Ok(Running { kind: Kind::Peer, process: None, pids, _upstream: None, target, directory })
+        Ok(Running { kind: Kind::Peer, process: None, pids, _upstream: None, target, page: None, directory })
     }
 
     /// The processes that are measured.
@@ -97,8 +110,17 @@ impl Running {
         format!("{}: {what}; the end of its stderr:\n{tail}\n", self.kind.name())
     }
 
+    /// Fails if its page was open for so long and was told of nothing: changes come once a second while there are calls.
+    pub(crate) fn check_watched(&self, open: Duration) -> Result<()> {
+        let Some(page) = &self.page else { return Ok(()) };
+        let (events, least) = (page.events(), 1 + usize::try_from(open.as_secs() / 10)?);
+        ensure!(events >= least, "the page that watched had {events} events in {open:?}");
+        Ok(())
+    }
+
     /// Ends the program as its operator would and fails if it does not end, or not well.
     pub(crate) fn stop(mut self) -> Result<()> {
+        drop(self.page.take());
         let Some(mut process) = self.process.take() else { return Ok(()) };
         match self.kind.is_daemon() {
             true => kill(Pid::from_raw(i32::try_from(process.id())?), Signal::SIGTERM)?,
@@ -151,9 +173,9 @@ fn command(kind: Kind, url: Option<&str>, beside: Option<&Path>, directory: &Pat
             command.arg(url);
             Ok(command)
         }
-        (_, Some(url)) => gateway(directory, program, &[("echo".to_owned(), json!({"url": url}))]),
-        (Kind::Aggregate, None) => gateway(directory, program, &children(MANY_SERVERS)?),
-        (_, None) => gateway(directory, program, &children(ONE_SERVER)?),
+        (_, Some(url)) => gateway(kind, directory, program, &[("echo".to_owned(), json!({"url": url}))]),
+        (Kind::Aggregate, None) => gateway(kind, directory, program, &children(MANY_SERVERS)?),
+        (_, None) => gateway(kind, directory, program, &children(ONE_SERVER)?),
     }
 }
 
@@ -185,15 +207,16 @@ fn children((servers, tools): World) -> Result<Vec<Entry>> {
     Ok((0..servers).map(|number| (name(number), definition.clone())).collect())
 }
 
-/// The daemon with these servers, of which calls go to `echo`, and its defaults otherwise.
-fn gateway(directory: &Path, program: &Path, entries: &[Entry]) -> Result<Command> {
+/// The daemon with these servers, of which calls go to `echo`, and its defaults otherwise, but for what a variant is about.
+fn gateway(kind: Kind, directory: &Path, program: &Path, entries: &[Entry]) -> Result<Command> {
     let all: Map<String, Value> = entries.iter().cloned().collect();
     let servers = directory.join("servers.json");
     std::fs::write(&servers, json!({"mcpServers": all}).to_string()).context("writing the servers file")?;
     // A rate that is counted for every call and never reached.
     let config = directory.join("mcpvisor.toml");
+    let activity = if kind == Kind::Unrecorded { "[activity]\ncalls = 0\n" } else { "" };
     let limits = "[organization]\nplan = \"bench\"\n[plans.bench]\nrequests_per_second = 1000000\nmonthly_requests = 1000000000000\n[limits]\ncalls_per_key = 100000\n";
-    std::fs::write(&config, limits).context("writing the configuration")?;
+    std::fs::write(&config, format!("{limits}{activity}")).context("writing the configuration")?;
     let command = || {
         let mut command = Command::new(program);
         command.args(["serve", "--host", "127.0.0.1", "--port", "0", "--data-dir"]);

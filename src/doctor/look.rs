@@ -7,6 +7,7 @@ use super::finding::{Finding, Severity};
 use crate::diagnosis::{Diagnosis, Ended, ExitFacts, diagnose, of_definition};
 use crate::process::{self, Examination, HostSettings, Spec};
 use crate::supervisor::{Definition, State, Status, not_spawned};
+use crate::text::shell_word;
 
 /// Variables that say whom to trust, by which proxy, and from which registry: those that a server often lacks.
 const OFTEN_MISSED: [&str; 17] = [
@@ -167,7 +168,7 @@ fn known(severity: Severity, server: &str, place: &str, cause: String, known: Di
         fault: Some(known.id.to_owned()),
         cause,
         fix: Some(known.fix.into_owned()),
-        command: Some(format!("mcpvisor edit {server}")),
+        command: Some(format!("mcpvisor edit {}", shell_word(server))),
     }
 }
 
@@ -204,7 +205,7 @@ fn refused(server: &str, command: &str, seen: &Examination, has_unresolved: bool
             fault: None,
             cause,
             fix: None,
-            command: Some(format!("mcpvisor edit {server}")),
+            command: Some(format!("mcpvisor edit {}", shell_word(server))),
         },
     })
 }
@@ -219,7 +220,7 @@ fn of_places(server: &str, command: &str, seen: &Examination) -> Option<Finding>
             fault: Some(fault.to_owned()),
             cause,
             fix: Some(fix),
-            command: Some(format!("mcpvisor edit {server}")),
+            command: Some(format!("mcpvisor edit {}", shell_word(server))),
         })
     };
     if let Some((cache, why)) = &seen.unwritable {
@@ -261,18 +262,24 @@ pub fn of_status(server: &str, status: &Status) -> Vec<Finding> {
             _ => Severity::Error,
         };
         let command = match status.state {
-            State::Unauthorized { .. } => format!("mcpvisor login {server}"),
-            _ => format!("mcpvisor status {server}"),
+            State::Unauthorized { .. } => format!("mcpvisor login {}", shell_word(server)),
+            _ => format!("mcpvisor status {}", shell_word(server)),
         };
         add(severity, "state", cause, fault, command);
     }
     if let Some(cause) = status.update.as_ref().and_then(|update| update.state.cause()) {
         let told = format!("its changed definition {cause}; the earlier one goes on serving");
         let fault = cause.diagnosis().map(|known| known.into_owned());
-        add(Severity::Warning, "update", told, fault, format!("mcpvisor edit {server}"));
+        add(Severity::Warning, "update", told, fault, format!("mcpvisor edit {}", shell_word(server)));
     }
     for remark in status.remarks.iter() {
-        add(Severity::Warning, "state", remark.clone(), None, format!("mcpvisor logs {server}"));
+        add(
+            Severity::Warning,
+            "state",
+            remark.clone(),
+            None,
+            format!("mcpvisor logs {}", shell_word(server)),
+        );
     }
     for limit in status.unenforced.iter() {
         add(
@@ -280,7 +287,7 @@ pub fn of_status(server: &str, status: &Status) -> Vec<Finding> {
             "mcpvisor.limits",
             format!("limit {limit}"),
             None,
-            format!("mcpvisor status {server}"),
+            format!("mcpvisor status {}", shell_word(server)),
         );
     }
     findings

@@ -1,13 +1,11 @@
 //! The operations that the REST dialects and questions have: calls of tools and reads of resources, each written as
 //! MCP's request and read from MCP's answer.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::dispatch::Said;
 use super::forward::{Answered, Invocation, Operation, Payload};
-use super::{Error, Gateway, Principal, ResourceReply, ToolCall, ToolReply};
+use super::{Error, Gateway, Principal, ResourceRead, ResourceReply, ToolCall, ToolReply};
 use crate::jsonrpc::{RpcError, one_line, push_string};
 use crate::mcp::{self, NoResult};
 use crate::telemetry::metrics::OK;
@@ -36,18 +34,19 @@ impl Gateway {
         self.forward::<mcp::ToolResult>(caller, invocation)
     }
 
-    /// Reads a resource. `timeout` has the meaning of that in [`ToolCall`], `caller` that of [`Gateway::call_tool`].
+    /// Reads a resource. `caller` has the meaning of that in [`Gateway::call_tool`].
     pub async fn read_resource(
         &self,
-        server: &str,
-        uri: &str,
-        timeout: Option<Duration>,
+        read: ResourceRead<'_>,
         caller: &Principal,
     ) -> Result<ResourceReply, Error> {
+        let ResourceRead { server, uri, meta, timeout } = read;
         let mut members = b"\"uri\":".to_vec();
         push_string(&mut members, uri);
         let operation = Operation::ResourceRead(uri);
-        let call = Some(Call::new(operation.method(), members.into()));
+        let mut request = Call::new(operation.method(), members.into());
+        request.meta = meta;
+        let call = Some(request);
         let invocation = Invocation { server, operation, call, sent: uri.len(), timeout, found: None };
         let answered = self.forward::<mcp::ReadContents>(caller, invocation).await?;
         let catalog = answered.handle.catalog();

@@ -15,6 +15,7 @@ use crate::supervisor::{
     Status, Ticket,
 };
 use crate::telemetry::traces::{CallTrace, ChildFailure};
+use crate::text::shell_word;
 use crate::upstream::{Call, Catalog, Limits, Outcome, Refusal, Stream, too_long};
 
 /// Time after which callers are told to retry when the queue is full.
@@ -478,7 +479,7 @@ pub(super) fn unreachable(handle: &ServerHandle, status: &Arc<Status>, in_flight
         reason.push_str(&format!("; what to do: {}", known.fix.trim_end_matches('.')));
     }
     if !status.last_stderr.is_empty() {
-        reason.push_str(&format!("; its log: GET /v1/mcps/{}/logs", handle.id()));
+        reason.push_str(&format!("; its log: mcpvisor logs {}", shell_word(name)));
     }
     Error::Unreachable { reason, in_flight, retry_after, status: Some(status.clone()) }
 }

@@ -83,7 +83,7 @@ pub use self::members::PlanView;
 pub use self::relay::{Announcements, Asked, ClientRequest, News, Relayed, ServerOffer, ToolFacts};
 pub use self::standing::while_accepted;
 pub use self::unread::{UnreadAnswer, UnreadLimits};
-pub use self::view::{KeyQueue, Readiness, ResourceReply, ServerView, ToolCall, ToolReply};
+pub use self::view::{KeyQueue, Readiness, ResourceRead, ResourceReply, ServerView, ToolCall, ToolReply};
 pub use crate::access::{
     AccessError, Attempts, CredentialError, DialectName, KeyChange, KeyLimits, KeyRecord, KeyStatus,
     LimitsChange, MAX_CALLS_AT_ONCE, MAX_MONTHLY_REQUESTS, MAX_REQUESTS_PER_SECOND, Maker, Member, NewKey,

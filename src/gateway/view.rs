@@ -85,6 +85,19 @@ pub struct ToolCall<'a> {
     pub timeout: Option<Duration>,
 }
 
+/// Read of a resource as a dialect hands it over.
+#[derive(Debug)]
+pub struct ResourceRead<'a> {
+    /// Id or exact name of the server.
+    pub server: &'a str,
+    /// Address of the resource, as the server announces it.
+    pub uri: &'a str,
+    /// As in [`ToolCall`].
+    pub meta: Bytes,
+    /// As in [`ToolCall`].
+    pub timeout: Option<Duration>,
+}
+
 /// Answer of a tool. The payloads are slices of the child's frame, untouched.
 #[derive(Debug, Clone)]
 pub struct ToolReply {

@@ -21,6 +21,7 @@ mod trial;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -48,6 +49,9 @@ pub struct AgentRequest {
     pub tools: Option<Vec<String>>,
     /// Time limit for the whole answer, at most the configured one.
     pub timeout: Option<Duration>,
+    /// Members of `_meta` of each call that it leads to, without braces, JSON on one line; empty for none. The model is told nothing
+    /// of them.
+    pub meta: Bytes,
     /// Counter of the calls as they are made, shared with the caller.
     pub made: Arc<CallsMade>,
 }

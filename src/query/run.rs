@@ -112,8 +112,9 @@ impl Agent {
             if turn == max_turns {
                 break;
             }
-            let made = &question.made;
-            let calls = Calls { gateway, caller, offer: &offer, settings, events: events.as_ref(), made };
+            let (made, meta) = (&question.made, &question.meta);
+            let calls =
+                Calls { gateway, caller, offer: &offer, settings, meta, events: events.as_ref(), made };
             let made = calls.make(&reply.calls).await?;
             talk.go_on(reply, made);
         }
@@ -206,6 +207,8 @@ struct Calls<'a> {
     caller: &'a Principal,
     offer: &'a ToolSet,
     settings: &'a Arc<LlmSettings>,
+    /// Members of `_meta` of each call.
+    meta: &'a Bytes,
     events: Option<&'a mpsc::Sender<Event>>,
     made: &'a Arc<CallsMade>,
 }
@@ -229,10 +232,10 @@ impl Calls<'_> {
                 Ok((tool, arguments)) => {
                     let (gateway, caller, settings) =
                         (self.gateway.clone(), self.caller.clone(), self.settings.clone());
-                    let (request, made) = (request.clone(), self.made.clone());
+                    let (request, made, meta) = (request.clone(), self.made.clone(), self.meta.clone());
                     running.spawn(async move {
                         made.add(&tool.server, &tool.tool);
-                        (at, call(&gateway, &caller, &settings, &request, tool, arguments).await)
+                        (at, call(&gateway, &caller, &settings, &request, tool, (arguments, meta)).await)
                     });
                 }
                 Err(reason) => {
@@ -286,7 +289,7 @@ async fn call(
     settings: &LlmSettings,
     request: &ToolRequest,
     tool: ToolBinding,
-    arguments: Box<RawValue>,
+    (arguments, meta): (Box<RawValue>, Bytes),
 ) -> Result<CompletedCall, QueryError> {
     let begun = Instant::now();
     // A model over the caller's rate limit waits for its turn; the query's deadline bounds that.
@@ -297,7 +300,7 @@ async fn call(
         server: Cow::Borrowed(&*tool.server_id),
         tool: Cow::Borrowed(&*tool.tool),
         arguments: Some(arguments.get()),
-        meta: Bytes::new(),
+        meta,
         timeout: None,
     };
     let mut recording = Recording {

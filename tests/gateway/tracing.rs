@@ -134,6 +134,20 @@ async fn a_call_and_its_server_are_on_the_trace_of_the_caller() {
 }
 
 #[tokio::test]
+async fn a_read_of_a_resource_is_on_the_trace_of_the_caller() {
+    let collector = Collector::start(&[]).await;
+    let gateway = talker().config_toml(&collector.config()).start().await;
+    gateway.wait_state("talker", "ready").await;
+    let parent = format!("00-{TRACE}-{SPAN}-01");
+    let mut connection = gateway.connect_with(&[("traceparent", &parent)]).await;
+    let read = json!({"mcp_id": "talker", "uri": "fake://one"});
+    connection.send("POST", "/v1/mcp/resources", Some(&read)).await.expect("an answer").expect(200);
+    collector.wait_for(b"resources/read").await;
+    assert!(collector.has(&bytes_of(TRACE)), "the caller's trace goes on");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_caller_that_samples_not_is_not_traced_and_its_trace_goes_on() {
     let collector = Collector::start(&[]).await;
     let mut gateway = talker().config_toml(&collector.config()).start().await;

@@ -23,6 +23,8 @@ const servers = {
   everything: { command: real('mcp-server-everything'), args: ['stdio'], description: 'A bit of everything MCP has' },
   memory: { command: real('mcp-server-memory'), env: { MEMORY_FILE_PATH: `${home}/memory.json` }, description: 'A small graph of facts' },
   hostile: { command: process.execPath, args: [`${HERE}/hostile.mjs`, '600'] },
+  // Has one call at a time, and the others wait.
+  narrow: { command: daemonAt, args: ['demo-server'], mcpvisor: { max_in_flight: 1, queue_age: '60s' } },
   // Dies when it is told to, and comes back by itself.
   mortal: { command: '/bin/sh', args: ['-c', `echo "it is $$" >&2; exec ${daemonAt} demo-server`], description: 'The demo server, by a shell' },
   broken: { command: process.execPath, args: ['-e', 'console.error("Error: Cannot find module \'left-pad\'"); process.exit(1)'], description: 'Never starts' },
@@ -321,14 +323,66 @@ const checks = {
     await page.getByRole('heading', { name: 'tool_0001', exact: true }).waitFor();
   },
   async 'usage, audit and the API have their pages'() {
+    await ask('POST', '/v1/mcp/invoke', { mcp_id: 'everything', tool: 'get-tiny-image', arguments: {} });
     await go(page, '#/usage');
     await page.locator('.bars svg').waitFor();
     await page.getByRole('rowheader', { name: 'get-tiny-image' }).first().waitFor();
+    // By the hour, by key, server and tool across each other, narrowed by a click, and a span of one's own.
+    await page.getByRole('combobox', { name: /^Of/ }).selectOption({ label: 'the last hour' });
+    await page.getByText('mcpvisor usage --since 1h --by key,server,tool').waitFor();
+    const crossed = page.locator('section', { has: page.getByRole('heading', { name: 'Who called what' }) }).locator('tbody tr');
+    await crossed.filter({ hasText: 'get-tiny-image' }).waitFor();
+    need(await page.locator('.bars g').count() > 11, `${await page.locator('.bars g').count()} bars of 5 minutes in an hour`);
+    await page.getByRole('button', { name: 'get-tiny-image', exact: true }).click();
+    await page.getByRole('button', { name: 'tool get-tiny-image ✕' }).waitFor();
+    await page.waitForFunction(() => [...document.querySelectorAll('h2')].some((title) => title.textContent === 'Who called what' && title.parentElement.querySelectorAll('tbody tr').length === 1));
+    await page.getByRole('button', { name: 'tool get-tiny-image ✕' }).click();
+    await page.getByRole('combobox', { name: /^Of/ }).selectOption({ label: 'from … until …' });
+    await page.getByText('Say from when on.').waitFor();
+    const earlier = new Date(Date.now() - 7200000);
+    const field = new Date(earlier - earlier.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+    await page.getByRole('textbox', { name: 'From' }).fill(field);
+    await page.getByRole('textbox', { name: 'From' }).blur();
+    await page.getByText(`mcpvisor usage --since ${earlier.toISOString().slice(0, 19)}Z --by key,server,tool`).waitFor();
+    await crossed.filter({ hasText: 'get-tiny-image' }).waitFor();
     await go(page, '#/audit?action=key');
     await page.getByText('key.revoke').first().waitFor();
     await go(page, '#/api');
     await page.getByText('/v1/mcp/invoke').first().click();
     await page.getByRole('button', { name: 'Copy as curl' }).first().waitFor();
+  },
+  async 'an owner takes a backup along, and a daemon is restored of it'() {
+    await go(page, '#/settings');
+    const saves = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'Back up' }).click();
+    const saved = await saves;
+    need(/^mcpvisor-backup-\w+\.json$/.test(saved.suggestedFilename()), saved.suggestedFilename());
+    const restored = spawn(daemonAt, ['restore', await saved.path(), '--data-dir', `${home}/elsewhere`], { env: { PATH: process.env.PATH, HOME: home }, stdio: ['ignore', 'pipe', 'pipe'] });
+    let told = '';
+    restored.stdout.on('data', (chunk) => { told += chunk; }); restored.stderr.on('data', (chunk) => { told += chunk; });
+    const [code] = await once(restored, 'close');
+    need(code === 0 && /restored \d+ records/.test(told), `exit code ${code}: ${told}`);
+    const exports = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'Servers file' }).click();
+    const file = JSON.parse(readFileSync(await (await exports).path(), 'utf8'));
+    need(Object.keys(file.mcpServers).includes('everything'), Object.keys(file.mcpServers).join());
+  },
+  async 'whose calls wait is shown while they wait, and who it was after them'() {
+    const made = await ask('POST', '/v1/api-keys', { name: 'Crowd' });
+    const first = new AbortController();
+    const invoke = (duration_ms, signal) => fetch(`${at}/v1/mcp/invoke`, { method: 'POST', signal, headers: { Authorization: `Bearer ${made.data.key}`, 'Content-Type': 'application/json' }, body: JSON.stringify({ mcp_id: 'narrow', tool: 'slow', arguments: { duration_ms } }) }).then((told) => told.status, (left) => left.name);
+    const long = invoke(60000, first.signal);
+    // It has the only place before the others come.
+    while ((await ask('GET', '/v1/mcps/narrow')).data.traffic.in_flight !== 1) await new Promise((again) => { setTimeout(again, 50); });
+    const others = [1, 1, 1].map((ms) => invoke(ms));
+    await go(page, '#/server/narrow');
+    const waits = page.locator('section', { has: page.getByRole('heading', { name: 'Who waits' }) });
+    await waits.locator('tbody tr', { hasText: 'Crowd' }).locator('td', { hasText: '3' }).waitFor();
+    await shot('who-waits');
+    first.abort();
+    need((await Promise.all(others)).every((status) => status === 200), `the calls that waited: ${await Promise.all(others)}`);
+    need(await long === 'AbortError', `the call that was left: ${await long}`);
+    await waits.waitFor({ state: 'detached' });
   },
   async 'it works by keyboard'() {
     await go(page, '#/servers');

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::{Response, sse};
+use bytes::Bytes;
 use futures_core::Stream;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -25,6 +26,7 @@ use super::{Api, RequestContext, json};
 use crate::gateway::{AuditEntry, AuditHandle, Error, Outcome};
 use crate::http::core::body::{object, string};
 use crate::http::core::events;
+use crate::http::core::trace::trace_members;
 use crate::query::{AgentRequest, Answer, Event, Finish, LeftOut, QueryError, Step, TokenUsage};
 
 /// Number of events that may wait for the client; beyond that the model waits.
@@ -41,7 +43,9 @@ struct QueryRequest {
 }
 
 pub(super) async fn run(api: Api, request: Request) -> Result<Response, ApiError> {
-    let asked = read(&api.read(request).await?)?;
+    let meta = trace_members(request.headers());
+    let mut asked = read(&api.read(request).await?)?;
+    asked.question.meta = meta;
     let include_steps = asked.include_steps;
     record(&api, &asked);
     if asked.stream {
@@ -117,6 +121,7 @@ fn read(body: &[u8]) -> Result<QueryRequest, ApiError> {
         tools: tools.map(|raw| texts(raw, "tools")).transpose()?,
         timeout: required(timeout, "timeout must be a whole number of milliseconds of at least 1")?
             .map(Duration::from_millis),
+        meta: Bytes::new(),
         made: Arc::default(),
     };
     Ok(QueryRequest {

@@ -54,8 +54,9 @@ use super::core::dialect::{Answering, Dialect, FastPath, is_under};
 use super::core::rejection::EdgeRejection;
 use super::core::routes::{Access, Routes};
 use super::core::shared::Shared;
+use super::core::trace::trace_members;
 use super::core::{body, query};
-use crate::gateway::{Error, Principal, RegistryError, Role, Surface};
+use crate::gateway::{Error, Principal, RegistryError, ResourceRead, Role, Surface};
 
 /// The dialect.
 pub(super) struct PlexMcp;
@@ -302,13 +303,15 @@ async fn resources(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let meta = trace_members(request.headers());
     let body = shared.body(request).await?;
     let query = bodies::read_resources(&body, shared.gateway.settings().max_call_timeout)?;
     if let Some(uri) = &query.uri {
         if shared.gateway.audit().settings().calls {
             context.calls(format!("{}/resources/read", query.server), uri.as_bytes());
         }
-        let reply = shared.gateway.read_resource(&query.server, uri, query.timeout, &caller).await;
+        let read = ResourceRead { server: &query.server, uri, meta, timeout: query.timeout };
+        let reply = shared.gateway.read_resource(read, &caller).await;
         let reply = reply.inspect_err(|error| context.failed_with(error))?;
         return Ok(json(payloads::resource_read(uri, &reply)));
     }

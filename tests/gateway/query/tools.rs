@@ -5,7 +5,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{answered, daemon, offered, query, question, question_with, without_durations};
+use super::{QUERY, answered, daemon, offered, query, question, question_with, without_durations};
+use crate::support::ask::ask;
 use crate::support::gateway::{fake, with};
 use crate::support::llm::{Llm, Turn};
 use crate::support::{DEADLINE, wait_until};
@@ -206,5 +207,20 @@ async fn images_are_shown_to_models_that_see_and_told_to_others() {
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
         ])
     );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn calls_of_a_question_go_on_the_trace_of_whoever_asked_it() {
+    let calls = Turn::call(&[("talker__meta", "{}"), ("fake__echo", r#"{"text":"a"}"#)]);
+    let model = Llm::in_turn([calls, Turn::say("Done.")]).await;
+    let gateway = daemon(&model, "").server("talker", fake(&["--converse"])).start().await;
+    let body = question_with(json!({"servers": ["talker"], "include_steps": true})).to_string();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let asked = ask(&gateway, "POST", QUERY).header("traceparent", parent).header("tracestate", "a=1");
+    let answer = asked.json(body).send().await.expect(200);
+    let told = answer["steps"][0]["result"].as_str().expect("a text");
+    assert!(told.contains(parent) && told.contains("a=1"), "its _meta: {told}");
+    assert!(!model.asked()[0].body.to_string().contains("traceparent"), "the model is told nothing of it");
     gateway.stop().await;
 }

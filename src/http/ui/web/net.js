@@ -86,6 +86,16 @@ export function useAsk(path, again = []) {
   return { ...current, reload: more };
 }
 
+/** Asks for a file and has the browser keep it, under the name that the daemon gives it. Returns that name. */
+export async function keepFile(method, path) {
+  const response = await send(method, `api${path}`);
+  const name = /filename="([^"]+)"/.exec(response.headers.get('Content-Disposition') ?? '')?.[1] ?? 'mcpvisor.json';
+  const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(await response.blob()), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  return name;
+}
+
 export const fetchText = async (path) => (await send('GET', `api${path}`)).text();
 
 // Signing in and out -------------------------------------------------------------------------------------------------

@@ -1,29 +1,67 @@
 // What was called, how much, and who did what.
-import { useEffect, useRef, useState } from './hooks.mjs';
-import { Bars, Command, Loading, Problem, bytes, count, day, html, local, ms, quote, seen } from './parts.js';
+import { useEffect, useMemo, useReducer, useRef, useState } from './hooks.mjs';
+import { Bars, Command, Loading, Problem, bytes, count, day, html, local, ms, plural, quote, seen } from './parts.js';
 import { ask, setQuery, to, useAsk, useNow, useRoute, useStore } from './net.js';
 
 const Select = ({ name, label, value, choices }) => html`<label class="inline">${label} <select value=${value} onChange=${(event) => setQuery({ [name]: event.target.value })}>${choices.map(([key, title]) => html`<option value=${key}>${title}</option>`)}</select></label>`;
 const share = (part, whole) => (whole ? `${((part / whole) * 100).toFixed(part && part / whole < 0.1 ? 1 : 0)} %` : '–');
 
+const SPANS_OF_USAGE = [['1h', 'the last hour'], ['24h', 'the last 24 hours'], ['day', 'today (UTC)'], ['week', 'this week'], ['month', 'this month'], ['own', 'from … until …']];
+const LENGTHS = { '1h': 3600, '24h': 86400 };
+const STEPS = { '5m': 300, '1h': 3600, '1d': 86400 };
+/** A time as the API reads it, of milliseconds or of what a field for local time holds; nothing for what is none. */
+const exact = (at) => { const time = new Date(at); return at && !Number.isNaN(+time) ? time.toISOString().replace(/\.\d+/, '') : ''; };
+
+/** The span that was chosen: as parameters of /v1/usage, as flags of the command, and its length in seconds. */
+function chosenSpan({ period = 'month', since = '', until = '' }, minute) {
+  if (LENGTHS[period]) return { asked: `since=${exact(minute - LENGTHS[period] * 1000)}`, typed: `--since ${period}`, length: LENGTHS[period] };
+  if (period !== 'own') return { asked: `period=${period}`, typed: `--period ${quote(period)}`, length: { day: 86400, week: 604800 }[period] ?? 2678400 };
+  const [from, to] = [exact(since), exact(until)];
+  if (!from) return { asked: '', typed: '', length: 0 };
+  return { asked: `since=${from}${to ? `&until=${to}` : ''}`, typed: `--since ${from}${to ? ` --until ${to}` : ''}`, length: Math.max(0, ((to ? new Date(to) : minute) - new Date(from)) / 1000) };
+}
+
+/** The steps of a chart, those without a call among them: at most 400 of them, so that each can be seen. */
+function bars(data) {
+  const step = data.step_seconds * 1000;
+  const end = Math.min(Date.now(), +new Date(data.end_date));
+  const named = new Map(data.groups.map((group) => [+new Date(group.start), group]));
+  const all = [];
+  for (let at = Math.floor(new Date(data.start_date) / step) * step; at <= end && all.length < 400; at += step) all.push({ name: step === 86400000 ? day(at) : local(at), value: named.get(at)?.requests ?? 0, bad: named.get(at)?.errors ?? 0 });
+  return all;
+}
+
+const Pick = ({ name, value, children }) => html`<button class="link" title=${`Only ${seen(children)}`} onClick=${() => setQuery({ [name]: value })}>${seen(children)}</button>`;
+
 export function Usage() {
   const { query } = useRoute();
   const { servers } = useStore();
-  const period = query.period ?? 'month';
-  const { data, error, reload } = useAsk(`/v1/usage?period=${period}`);
-  const hours = useAsk(`/v1/usage/history?period=${period}&granularity=${period === 'month' ? 'day' : 'hour'}&per_page=100${query.server ? `&mcp_id=${encodeURIComponent(query.server)}` : ''}`);
-  const buckets = hours.data?.map((bucket) => ({ name: period === 'month' ? day(bucket.period_start) : local(bucket.period_start), value: bucket.requests, bad: bucket.errors })).reverse() ?? [];
+  const { period = 'month', server = '', tool = '', key = '' } = query;
+  // A span that ends now ends when it was chosen, until somebody wants it counted again.
+  const [turn, again] = useReducer((n) => n + 1, 0);
+  const minute = useMemo(() => Math.floor(Date.now() / 60000) * 60000, [period, turn]);
+  const span = chosenSpan(query, minute);
+  // As fine as 100 bars or so show it; what is older is kept in longer steps, and told so by the answer.
+  const step = STEPS[query.step] ? query.step : span.length <= 21600 ? '5m' : span.length <= 345600 ? '1h' : '1d';
+  const narrowed = Object.entries({ mcp_id: server, tool, key_id: key }).filter(([, value]) => value).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join('');
+  const { data, error, reload } = useAsk(span.asked && `/v1/usage?${span.asked}${narrowed}&by=key,server,tool`);
+  const chart = useAsk(span.asked && `/v1/usage?${span.asked}${narrowed}&step=${step}`);
   const names = [...servers.values()].map((row) => row.name).sort();
-  const parts = [['by_mcp', 'By server', (entry) => entry.name ?? entry.mcp_id, true], ['by_tool', 'By tool', (entry) => entry.tool, true], ['by_api_key', 'By key', (entry) => entry.name ?? entry.key_id, false]];
-  return html`<div class="title"><h1>Usage</h1></div>
-    <div class="bar"><${Select} name="period" label="Of" value=${period} choices=${[['day', 'today (UTC)'], ['week', 'this week'], ['month', 'this month']]} /><${Select} name="server" label="Chart of" value=${query.server ?? ''} choices=${[['', 'all servers'], ...names.map((name) => [name, seen(name)])]} /><button class="quiet" onClick=${() => { reload(); hours.reload(); }}>Count again</button></div>
-    <${Problem} error=${error ?? hours.error} retry=${reload} />
-    ${!data && !error && html`<${Loading} />`}
-    ${buckets.length > 0 && html`<section class="card wide"><${Bars} buckets=${buckets} label="Calls" /></section>`}
+  const parts = [['by_mcp', 'server', 'server', (entry) => entry.name ?? entry.mcp_id, (entry) => entry.name ?? entry.mcp_id], ['by_tool', 'tool', 'tool', (entry) => entry.tool, (entry) => entry.tool], ['by_api_key', 'key', 'key', (entry) => entry.name ?? entry.key_id, (entry) => entry.key_id]];
+  const moment = (name, title) => html`<label class="inline">${title} <input type="datetime-local" step="1" value=${query[name] ?? ''} onChange=${(event) => setQuery({ [name]: event.target.value })} /></label>`;
+  return html`<div class="title"><h1>Usage</h1>${data && html`<span class="dim">${local(data.start_date)} to ${local(data.end_date)}, counted by the ${seen(data.resolution)}</span>`}</div>
+    <div class="bar"><${Select} name="period" label="Of" value=${period} choices=${SPANS_OF_USAGE} />${period === 'own' && html`${moment('since', 'From')}${moment('until', 'until')}`}
+      <${Select} name="server" label="Server" value=${server} choices=${[['', 'all'], ...names.map((name) => [name, seen(name)])]} /><${Select} name="step" label="Bars of" value=${query.step ?? ''} choices=${[['', 'what fits'], ['5m', '5 minutes'], ['1h', 'an hour'], ['1d', 'a day']]} />
+      ${tool && html`<button class="chip" aria-pressed="true" onClick=${() => setQuery({ tool: '' })}>tool ${seen(tool)} ✕</button>`}${key && html`<button class="chip" aria-pressed="true" onClick=${() => setQuery({ key: '' })}>key ${seen(key)} ✕</button>`}
+      <button class="quiet" onClick=${() => { again(); reload(); chart.reload(); }}>Count again</button></div>
+    <${Problem} error=${error ?? chart.error} retry=${reload} />
+    ${!span.asked && html`<p class="dim empty">Say from when on.</p>`}${span.asked && !data && !error && html`<${Loading} />`}
+    ${chart.data && html`<section class="card wide"><${Bars} buckets=${bars(chart.data)} label="Calls" />${chart.data.step_seconds !== STEPS[step] && html`<p class="dim small">So long ago, calls are kept by the ${seen(chart.data.resolution)}.</p>`}</section>`}
     ${data && html`<section class="card wide"><dl class="facts"><div><dt>Calls</dt><dd>${count(data.requests.total)}${data.requests.limit ? ` of ${count(data.requests.limit)}` : ''}</dd></div><div><dt>Failed</dt><dd>${count(data.by_status.error)} (${share(data.by_status.error, data.requests.total)})</dd></div><div><dt>Mean duration</dt><dd>${ms(data.avg_latency_ms)}</dd></div><div><dt>Arguments / results</dt><dd>${bytes(data.bytes?.arguments)} / ${bytes(data.bytes?.results)}</dd></div></dl></section>
-      <div class="columns">${parts.map(([part, title, name, errors]) => html`<section class="card"><h2>${title}</h2>${data[part]?.length ? html`<table class="compact"><thead><tr><th scope="col">${title.slice(3)}</th><th scope="col" class="n">Calls</th><th scope="col" class="n">${errors ? 'Failed' : 'Share'}</th></tr></thead><tbody>${data[part].slice(0, 25).map((entry) => html`<tr><th scope="row">${seen(name(entry))}</th><td class="n">${count(entry.requests)}</td><td class="n">${errors ? count(entry.errors) : share(entry.requests, data.requests.total)}</td></tr>`)}</tbody></table>` : html`<p class="dim">No calls.</p>`}</section>`)}
-        <section class="card"><h2>By outcome</h2>${Object.keys(data.by_outcome).length ? html`<table class="compact"><thead><tr><th scope="col">outcome</th><th scope="col" class="n">Calls</th></tr></thead><tbody>${Object.entries(data.by_outcome).map(([outcome, n]) => html`<tr><th scope="row">${outcome}</th><td class="n">${count(n)}</td></tr>`)}</tbody></table>` : html`<p class="dim">No calls.</p>`}</section></div>`}
-    <${Command} text=${`mcpvisor usage --period ${quote(period)}`} />`;
+      <div class="columns">${parts.map(([part, title, filter, name, value]) => html`<section class="card"><h2>By ${title}</h2>${data[part]?.length ? html`<table class="compact"><thead><tr><th scope="col">${title}</th><th scope="col" class="n">Calls</th><th scope="col" class="n">${part === 'by_api_key' ? 'Share' : 'Failed'}</th></tr></thead><tbody>${data[part].slice(0, 25).map((entry) => html`<tr><th scope="row"><${Pick} name=${filter} value=${value(entry)}>${name(entry)}</${Pick}></th><td class="n">${count(entry.requests)}</td><td class="n">${part === 'by_api_key' ? share(entry.requests, data.requests.total) : count(entry.errors)}</td></tr>`)}</tbody></table>${data[part].length > 25 && html`<p class="dim small">and ${plural(data[part].length - 25, 'other')}</p>`}` : html`<p class="dim">No calls.</p>`}</section>`)}
+        <section class="card"><h2>By outcome</h2>${Object.keys(data.by_outcome).length ? html`<table class="compact"><thead><tr><th scope="col">outcome</th><th scope="col" class="n">Calls</th></tr></thead><tbody>${Object.entries(data.by_outcome).map(([outcome, n]) => html`<tr><th scope="row">${outcome}</th><td class="n">${count(n)}</td></tr>`)}</tbody></table>` : html`<p class="dim">No calls.</p>`}</section></div>
+      ${data.groups?.length > 0 && html`<section class="card wide"><h2>Who called what</h2><table class="cards"><thead><tr><th scope="col">Key</th><th scope="col">Server</th><th scope="col">Tool</th><th scope="col" class="n">Calls</th><th scope="col" class="n">Failed</th><th scope="col" class="n">Mean</th></tr></thead><tbody>${data.groups.slice(0, 100).map((group) => html`<tr><th scope="row" class="wrap"><a href=${`${to('activity')}?key=${encodeURIComponent(group.key_id)}${group.tool ? `&tool=${encodeURIComponent(group.tool)}` : ''}`}>${seen(group.key_name ?? group.key_id)}</a></th><td data-label="Server">${seen(group.mcp_name ?? group.mcp_id)}</td><td data-label="Tool">${seen(group.tool ?? '–')}</td><td data-label="Calls" class="n">${count(group.requests)}</td><td data-label="Failed" class="n">${count(group.errors)}</td><td data-label="Mean" class="n">${ms(group.avg_latency_ms)}</td></tr>`)}</tbody></table>${data.groups.length > 100 && html`<p class="dim small">and ${plural(data.groups.length - 100 + (data.groups_left_out ?? 0), 'other')}: the command below has all of them</p>`}</section>`}`}
+    ${span.typed && html`<${Command} text=${`mcpvisor usage ${span.typed} --by key,server,tool`} />`}`;
 }
 
 export function Audit() {
