@@ -72,9 +72,9 @@ fn ask(dir: &DataDir) -> io::Result<(String, Option<ExitStatus>)> {
         .stdin(dir.handed_on()?)
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    if let Some(instance) = directory::instance(dir.path()) {
+    if let Some(mark) = directory::known_mark(dir.path()) {
         // If we are killed meanwhile, the next start recognizes the probe by this mark.
-        command.env(process::MARK_VARIABLE, format!("{instance}.0"));
+        command.env(process::MARK_VARIABLE, format!("{mark}.0"));
     }
     let mut child = process::spawn_own(&mut command)?;
     let (sender, receiver) = sync_channel(1);

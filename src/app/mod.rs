@@ -192,7 +192,8 @@ fn prepare_and_run(
     }
     process::hold_too_large();
     let opened = open(&config)?;
-    let settings = examining::host_settings(&config, opened.registry.instance_id().to_string(), env);
+    let mark = directory::mark(&config.data_dir, opened.registry.instance_id()).map_err(StartupError::io)?;
+    let settings = examining::host_settings(&config, mark, env);
     let doctor = examining::doctor(settings.clone());
     let host = Host::new(settings).map_err(StartupError::io)?;
     let swept = host.sweep_leftovers();

@@ -107,6 +107,7 @@ const MCP_VERSION: &str = "2026-07-28";
 
 /// The daemon, as a command talks to it.
 pub(super) struct Daemon {
+    access: Access,
     place: Place,
     client: Client,
     key: Option<String>,
@@ -133,7 +134,24 @@ impl Daemon {
             Some(KeyFile { path, key }) => (Some(key), Some(path)),
             None => (access.key.clone(), None),
         };
-        Ok(Daemon { place, client, key, key_file })
+        Ok(Daemon { access: access.clone(), place, client, key, key_file })
+    }
+
+    /// Finds it again: one that has been started meanwhile may be elsewhere.
+    pub(super) fn again(&self) -> Result<Daemon, Problem> {
+        Daemon::find(&self.access)
+    }
+
+    /// Reports whether somebody listens there.
+    pub(super) fn is_answered(&self) -> bool {
+        self.place.is_answered()
+    }
+
+    /// Reports whether it is the one that was meant: the address that is taken where there is no socket may be that of a daemon which
+    /// is about to make one.
+    pub(super) fn is_settled(&self) -> bool {
+        let Access { url, socket, key } = &self.access;
+        self.place.socket.is_some() || url.is_some() || socket.is_some() || key.is_some()
     }
 
     /// Returns where it is, as people write it.
@@ -167,13 +185,7 @@ impl Daemon {
     /// sign-in, for whoever asks in its name.
     pub(super) async fn sign_in(&self) -> Result<[(&'static str, String); 2], Problem> {
         let url = self.path(SIGN_IN)?;
-        let response = match self.send(Method::POST, url.clone(), None).await {
-            Err(Problem::Refused(refusal)) if refusal.status == 401 && self.key_file.is_some() => {
-                let key = format!("Bearer {}", self.key.as_deref().unwrap_or_default());
-                self.send_with(Method::POST, url, None, &[("authorization", &key)]).await?
-            }
-            answered => answered?,
-        };
+        let response = self.send(Method::POST, url, None).await?;
         let cookie = response.headers().get("set-cookie").and_then(|cookie| cookie.to_str().ok());
         let cookie = cookie.and_then(|cookie| cookie.split(';').next()).unwrap_or_default().to_owned();
         let said = response.bytes().await.map_err(|error| Problem::BrokenOff(innermost(&error)))?;
@@ -245,15 +257,25 @@ impl Daemon {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Result<Response, Problem> {
-        let mut request = self.client.request(method, url.clone());
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+        let attempt = async |key: Option<&str>| {
+            let mut request = self.client.request(method.clone(), url.clone());
+            if let Some(body) = body {
+                request = request.header("content-type", "application/json").body(body.to_string());
+            }
+            if let Some(key) = key {
+                request = request.bearer_auth(key);
+            }
+            request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+            request.send().await.map_err(|error| self.unreachable(&error))
+        };
+        let mut response = attempt(self.key_for(&url)).await?;
+        // Where `/api` and `/mcp` know nobody without a key (`api.auth = "required"`), the one that was found is for them as well. What
+        // was refused so was not carried out.
+        let was_withheld = self.key_file.is_some() && self.key_for(&url).is_none();
+        let is_signed_in = headers.iter().any(|(name, _)| *name == "cookie");
+        if response.status() == 401 && was_withheld && !is_signed_in {
+            response = attempt(self.key.as_deref()).await?;
         }
-        if let Some(key) = self.key_for(&url) {
-            request = request.bearer_auth(key);
-        }
-        request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -339,8 +361,8 @@ impl Daemon {
         }
     }
 
-    /// Returns the key to send. One that was only found is for `/v1`: the other dialects know this user without one, and would
-    /// refuse the key of another daemon.
+    /// Returns the key to send at first. One that was only found is for `/v1`: the other dialects mostly know this user without one, and
+    /// would refuse the key of another daemon.
     fn key_for(&self, url: &Url) -> Option<&str> {
         let needs_one = self.key_file.is_none() || url.path().starts_with("/v1/");
         self.key.as_deref().filter(|_| needs_one)
@@ -349,12 +371,12 @@ impl Daemon {
     /// Returns what to do about a refused key, or about none.
     fn about_keys(&self, url: &Url) -> String {
         match (&self.key_file, self.key_for(url)) {
-            (Some(file), Some(_)) => format!(
+            (Some(file), _) => format!(
                 "\n  the key in {} is not one of this daemon's; give one by MCPVISOR_KEY or --key",
                 file.display()
             ),
             (None, Some(_)) => String::new(),
-            (_, None) => {
+            (None, None) => {
                 "\n  give a key by MCPVISOR_KEY or --key; the owner's is in owner.key of the daemon's data \
                              directory, and is found there by itself over the usual Unix socket"
                     .to_owned()

@@ -75,6 +75,8 @@ fn page(command: &clap::Command) -> (String, Vec<u8>) {
 pub fn run(documents: &Documents, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     match write(documents, out) {
         Ok(()) => Exit::Graceful,
+        // Whoever read has had enough, as `head` has.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Graceful,
         Err(error) => {
             let _ = writeln!(err, "mcpvisor: {error}");
             Exit::Io

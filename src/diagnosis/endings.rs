@@ -6,8 +6,9 @@ use super::patterns::{PATTERNS, Pattern};
 use super::{Diagnosis, Ended, ExitFacts};
 
 /// Ids of the diagnoses that are made here.
-pub(super) const IDS: [&str; 17] = [
+pub(super) const IDS: [&str; 18] = [
     "command-not-found",
+    "control-group",
     "windows-command",
     "not-executable",
     "interpreter-missing",
@@ -47,7 +48,7 @@ pub(super) fn of_spawn(
     if is_for_windows(command) {
         return Some(told("windows-command", windows_fix(command)));
     }
-    if errno.is_empty() && what.contains("refers to") {
+    if what.contains(" refers to ") {
         return Some(told(
             "reference-unresolved",
             "Set the variable where the daemon is started (under systemd `Environment=` or `EnvironmentFile=`), make the file that is named, or correct the reference; it is looked up at each start.",
@@ -59,16 +60,25 @@ pub(super) fn of_spawn(
             "Make that directory, let the daemon's user enter it, or correct `cwd`; `~` and variables of a shell mean nothing there.",
         ));
     }
+    if what.starts_with("a control group") || what.starts_with("the child's control group") {
+        return Some(told(
+            "control-group",
+            "Something else has removed or limits the control groups below the daemon's (`cat /proc/$(pidof mcpvisor)/cgroup`, under systemd `Delegate=yes`). It is tried again; `[server] cgroups = false` does without them.",
+        ));
+    }
+    let is_of_command = what.starts_with("command ") || what.starts_with('\'');
     Some(match errno {
         "ENOENT" | "ENOTDIR" if what.starts_with("the interpreter") => told(
             "interpreter-missing",
             "Install that interpreter, correct the first line (`#!`) of the script, or name an interpreter as `command` and the script as its first argument. A `\\r` at its end are line ends of Windows: `sed -i 's/\\r$//' FILE`.",
         ),
-        "ENOENT" | "ENOTDIR" => told("command-not-found", not_found_fix(command, searched, near)),
+        "ENOENT" | "ENOTDIR" if is_of_command => {
+            told("command-not-found", not_found_fix(command, searched, near))
+        }
         "EACCES" | "EPERM" if what.ends_with("is not a file") => {
             told("not-executable", "`command` is a directory: name the program in it.")
         }
-        "EACCES" | "EPERM" => told(
+        "EACCES" | "EPERM" if is_of_command => told(
             "not-executable",
             "Make it executable (`chmod +x FILE`) and its directories open to the daemon's user, or name its interpreter as `command` and the file as first argument. A file system mounted `noexec` runs nothing.",
         ),

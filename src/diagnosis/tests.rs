@@ -254,6 +254,12 @@ fn a_command_that_cannot_be_started_is_known_by_the_systems_error() {
     assert_eq!(of("/srv/x", "ENOEXEC", "x").0, "not-a-program");
     assert_eq!(of("x", "ENOENT", "working directory '/no' cannot be used").0, "directory-missing");
     assert_eq!(of("x", "", "env.A refers to ${env:A}, which is not set").0, "reference-unresolved");
+    assert_eq!(
+        of("x", "ENOENT", "env.A refers to ${file:/no}, which cannot be read").0,
+        "reference-unresolved"
+    );
+    assert_eq!(of("x", "ENOENT", "a control group for the child cannot be made").0, "control-group");
+    assert_eq!(of("x", "ENOENT", "the sandbox '/no' cannot be made").0, "", "it is not about the command");
     assert_eq!(of("x", "EAGAIN", "x").0, "machine-limit");
 }
 

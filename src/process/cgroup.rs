@@ -63,11 +63,13 @@ impl Cgroups {
     /// Creates a leaf for a child, with its limits.
     pub(super) fn leaf(&self, number: u64, limits: &Limits) -> io::Result<ChildCgroup> {
         let path = self.base.join(number.to_string());
-        if let Err(error) = fs::create_dir(&path)
-            && error.kind() != io::ErrorKind::AlreadyExists
-        {
-            return Err(error);
-        }
+        let made = fs::create_dir(&path).or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Ok(()),
+            // Whoever cleans up control groups takes an empty one for one that nobody needs.
+            io::ErrorKind::NotFound => self.make_base().and_then(|()| fs::create_dir(&path)),
+            _ => Err(error),
+        });
+        made?;
         let leaf = ChildCgroup { path };
         if let Some(bytes) = limits.memory.filter(|_| self.controllers.memory) {
             leaf.set("memory.max", &bytes.to_string())?;
@@ -82,6 +84,17 @@ impl Cgroups {
             leaf.set("cpu.max", &format!("{} 100000", u64::from(cpu) * 100))?;
         }
         Ok(leaf)
+    }
+
+    /// Makes the subtree again, with the controllers that it had.
+    fn make_base(&self) -> io::Result<()> {
+        fs::create_dir(&self.base)?;
+        let Controllers { memory, pids, cpu } = self.controllers;
+        let kept = WANTED.into_iter().zip([memory, pids, cpu]).filter(|(_, kept)| *kept);
+        for (name, _) in kept {
+            fs::write(self.base.join("cgroup.subtree_control"), format!("+{name}"))?;
+        }
+        Ok(())
     }
 
     /// Kills the processes an earlier daemon of this instance left, and returns their number.

@@ -110,6 +110,38 @@ async fn a_house_moves_by_one_file_with_usage_and_times() {
 }
 
 #[tokio::test]
+async fn a_daemon_on_a_restored_backup_leaves_the_servers_of_the_first_alone() {
+    let gateway = TestGateway::new().start().await;
+    let mut server = gateway.marked(fake(&[]));
+    server["name"] = "fake".into();
+    gateway.post("/api/servers", &server).await.expect(200);
+    let pid = |seen: Value| seen["supervision"]["pid"].as_u64().expect("it runs");
+    let first = pid(gateway.wait_state("fake", "ready").await);
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let file = elsewhere.path().join("backup.json");
+    operate(&gateway, &["backup", text(&file)]).await.expect(0);
+
+    let data = elsewhere.path().join("data");
+    by_hand(&["restore", text(&file), "--data-dir", text(&data)]).await.expect(0);
+    fs::copy(gateway.data().join("owner.key"), data.join("owner.key")).expect("copied");
+    let second = TestGateway::new().data_in(&data).start().await;
+    assert_ne!(pid(second.wait_state("fake", "ready").await), first);
+    assert!(!second.output().contains("left behind"), "{}", second.output());
+    assert_eq!(pid(gateway.server("fake").await), first, "it runs on");
+    second.stop().await;
+    assert_eq!(pid(gateway.server("fake").await), first, "also after the end of the second");
+    gateway.call("fake", "echo", json!({"nonce": 1})).await;
+    // Another child is started where the first was.
+    gateway.post("/v1/mcps/fake/restart", &json!({})).await;
+    wait_until("another child serves", DEADLINE, || async {
+        let seen = gateway.server("fake").await;
+        (seen["state"] == "ready" && seen["supervision"]["pid"].as_u64() != Some(first)).then_some(())
+    })
+    .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn the_time_of_the_last_call_survives_a_restart_and_a_kill() {
     let mut gateway = TestGateway::new().server("fake", fake(&[])).start().await;
     gateway.wait_state("fake", "ready").await;

@@ -104,6 +104,70 @@ async fn servers_are_listed_told_of_and_waited_for() {
 }
 
 #[tokio::test]
+async fn a_restart_and_an_edit_are_waited_for_until_what_is_new_serves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gate = folder.path().join("gate");
+    let script = format!(
+        "until [ -e {} ]; do sleep 0.02; done; exec {}",
+        gate.display(),
+        env!("CARGO_BIN_EXE_fake-mcp")
+    );
+    std::fs::write(&gate, "").expect("opened");
+    let gateway =
+        TestGateway::new().server("gated", json!({"command": "sh", "args": ["-c", script]})).start().await;
+    operate(&gateway, &["wait", "gated"]).await.expect(0);
+    let pid = async || gateway.server("gated").await["supervision"]["pid"].clone();
+    let first = pid().await;
+
+    std::fs::remove_file(&gate).expect("shut");
+    operate(&gateway, &["restart", "gated"]).await.expect(0);
+    let late = operate(&gateway, &["wait", "gated", "--timeout", "300ms"]).await.expect(75);
+    let told = "gated is ready as it was before, and what is to replace it is in state starting";
+    assert!(late.err.contains(told), "{}", late.err);
+    std::fs::write(&gate, "").expect("opened");
+    operate(&gateway, &["wait", "gated"]).await.expect(0);
+    let second = pid().await;
+    assert_ne!(second, first, "the new child serves");
+
+    let broken = json!({"command": "sh", "args": ["-c", "echo no licence >&2; exit 7"]}).to_string();
+    operate_with(&gateway, &["edit", "gated", "--file", "-"], &broken).await.expect(0);
+    gateway.call("gated", "echo", json!({"nonce": 1})).await;
+    let failed = operate(&gateway, &["wait", "gated", "--timeout", "2s"]).await.expect(75);
+    assert!(failed.err.contains("exited with code 7: no licence"), "{}", failed.err);
+    assert_eq!(pid().await, second, "the earlier one serves on");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_started_meanwhile_is_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("made");
+    let mut wait = command(folder.path(), &["wait", "demo", "--timeout", "60s"]);
+    wait.env("MCPVISOR_DATA_DIR", &data);
+    let wait = tokio::spawn(async move { ended(wait, "").await });
+    let gateway = TestGateway::new().data_in(&data).demo().start().await;
+    wait.await.expect("it ended").expect(0);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn where_everybody_needs_a_key_the_owner_s_is_used_for_every_command() {
+    let gateway = TestGateway::new().config_toml("[api]\nauth = \"required\"\n").demo().start().await;
+    gateway.wait_state("demo", "ready").await;
+    let added = ["add", "--no-wait", "--name", "other", "--", "sleep", "600"];
+    operate(&gateway, &added).await.expect(0);
+    operate(&gateway, &["rm", "other"]).await.expect(0);
+    operate(&gateway, &["tools", "demo"]).await.expect(0);
+    operate(&gateway, &["prompts", "demo"]).await.expect(0);
+    // A key that was given is the only one.
+    let mut wrong = command(gateway.data(), &["rm", "demo", "--key", "pk_live_wrong"]);
+    wrong.env("MCPVISOR_SOCKET", gateway.data().join("mcpvisor.sock"));
+    ended(wrong, "").await.expect(4);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_log_is_shown_in_part_and_followed() {
     let script = format!("echo one >&2; echo two >&2; exec {}", env!("CARGO_BIN_EXE_fake-mcp"));
     let gateway =

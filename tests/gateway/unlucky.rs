@@ -89,11 +89,12 @@ async fn a_start_with_a_wrong_clock_says_so_and_keeps_expired_what_was_expired()
     gateway.stop().await;
 }
 
-fn instance(data: &Path) -> String {
-    let marker = fs::read_to_string(data.join("marker")).expect("written at an orderly end");
-    let marker: Value = serde_json::from_str(marker.split_once(' ').expect("a sum").1).expect("JSON");
-    let record: Value = serde_json::from_str(marker["instance"].as_str().expect("text")).expect("JSON");
-    record["id"].as_str().expect("an id").to_owned()
+/// What a process carries in its environment by which the daemon knows its children, without the child's number.
+fn mark(pid: &Value) -> String {
+    let environment = fs::read(format!("/proc/{pid}/environ")).expect("it runs");
+    let text = String::from_utf8_lossy(&environment);
+    let mark = text.split('\0').find_map(|entry| entry.strip_prefix("MCPVISOR_MARK=")).expect("it is marked");
+    mark.split_once('.').expect("a number").0.to_owned()
 }
 
 /// A process that has the data directory's lock.
@@ -115,9 +116,9 @@ async fn holding(data: &Path, mark: &str) -> Child {
 
 #[tokio::test]
 async fn a_leftover_that_holds_the_lock_is_ended_and_any_other_holder_is_named() {
-    let mut gateway = TestGateway::new().start().await;
+    let mut gateway = TestGateway::new().server("fake", fake(&[])).start().await;
+    let mark = format!("{}.7", mark(&gateway.wait_state("fake", "ready").await["supervision"]["pid"]));
     assert!(gateway.terminate().await.success());
-    let mark = format!("{}.7", instance(gateway.data()));
     let mut leftover = holding(gateway.data(), &mark).await;
     gateway.restart().await;
     assert!(gateway.output().contains("ended what an earlier run had left behind with the lock"));

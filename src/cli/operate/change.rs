@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use serde_json::Value;
 
 use super::console::Console;
 use super::wait;
@@ -73,7 +74,10 @@ pub(super) async fn switch(
     }
     let (wanted, vain) = switch.states();
     for server in servers.iter().filter(|_| wait.is_some()) {
-        let is_over = |state: &str| wanted.contains(&state) || vain.contains(&state);
+        let is_over = |told: &Value| {
+            let state = told["state"].as_str().unwrap_or_default();
+            wanted.contains(&state) || vain.contains(&state)
+        };
         let told = wait::until(console, server, wait.unwrap_or_default(), is_over).await?;
         let how = wait::how(server, &told);
         if !wanted.iter().any(|wanted| told["state"] == **wanted) {

@@ -100,7 +100,7 @@ pub(in crate::cli) enum OperateCommands {
     /// Switch servers off in their definition, so that they stay off when the daemon is started anew
     Disable(SwitchLine),
     /// Remove servers
-    #[command(alias = "remove")]
+    #[command(visible_alias = "remove")]
     Rm {
         /// The servers
         #[arg(value_name = "SERVER", required = true)]

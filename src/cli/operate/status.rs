@@ -80,7 +80,8 @@ fn text(server: &Value, style: &Style, now: OffsetDateTime) -> String {
     facts.add("Address", &plain(&server["endpoint_url"]));
     facts.add("PID", &process(server));
     let failures = supervision["failures"].as_u64().filter(|failures| *failures > 0);
-    let failures = failures.map_or_else(String::new, |failures| format!(", {failures} failures in a row"));
+    let failures =
+        failures.map_or_else(String::new, |failures| format!(", {} in a row", count_of(failures, "failure")));
     facts.add("Restarts", &format!("{}{failures}", plain(&server["restarts"])));
     facts.add("Speaks", &speaks(server));
     facts.add("Offers", &offers(server));
@@ -91,7 +92,10 @@ fn text(server: &Value, style: &Style, now: OffsetDateTime) -> String {
     }
     if state != "ready" {
         facts.lines("first lines of the last child", &supervision["first_stderr"]);
-        facts.lines("last lines of the last child", &supervision["last_stderr"]);
+        // They are the end of the log, for whoever may see that.
+        if server["log"].as_array().is_none_or(Vec::is_empty) {
+            facts.lines("last lines of the last child", &supervision["last_stderr"]);
+        }
     }
     facts.lines("last lines of the changed definition's child", &supervision["update"]["last_stderr"]);
     if let Some(log) = server["log"].as_array().filter(|log| !log.is_empty()) {
