@@ -135,6 +135,8 @@ async fn a_restart_and_an_edit_are_waited_for_until_what_is_new_serves() {
     let failed = operate(&gateway, &["wait", "gated", "--timeout", "2s"]).await.expect(75);
     assert!(failed.err.contains("exited with code 7: no licence"), "{}", failed.err);
     assert_eq!(pid().await, second, "the earlier one serves on");
+    let summary = operate(&gateway, &["status"]).await.expect(0).out;
+    assert!(summary.contains("1 ready") && summary.contains("no licence"), "{summary}");
     gateway.stop().await;
 }
 

@@ -116,8 +116,12 @@ fn summed_up(document: &Value, style: &Style) -> String {
     text += &format!("  {}\n", counted(servers));
     let (calls, restarts) = (sum(servers, "request_count"), sum(servers, "restarts"));
     text += &format!("  {}, {}\n", count_of(calls, "call"), count_of(restarts, "restart"));
-    let ill: Vec<Value> =
-        servers.iter().filter(|server| !WELL.iter().any(|well| server["state"] == **well)).cloned().collect();
+    // One that serves has a cause when a changed definition of it does not come up.
+    let is_ill = |server: &&Value| match server["state"].as_str() {
+        Some("ready") => server["cause"].is_string(),
+        state => !WELL.iter().any(|well| state == Some(well)),
+    };
+    let ill: Vec<Value> = servers.iter().filter(is_ill).cloned().collect();
     if !ill.is_empty() {
         text += &format!("\n{}", of_the_ill(&ill, style));
     }
@@ -199,5 +203,9 @@ mod tests {
              NAME  STATE                  CAUSE\n\
              slow  starting (installing)  last: exited with code 1\\u{1b}[2J\n"
         );
+        let changed = json!({"name": "time", "state": "ready", "cause": "its changed definition fails"});
+        let document = json!({"servers": [changed], "readiness": {"status": "ready"}});
+        let shown = summed_up(&document, &Style::PLAIN);
+        assert!(shown.ends_with("time  ready  its changed definition fails\n"), "{shown}");
     }
 }
