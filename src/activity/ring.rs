@@ -1,6 +1,7 @@
 //! The ring of calls: one short lock to note one, and to look at some of them. Whoever reads takes a few at a time, so
 //! that no call waits for a reader.
 
+use std::hint::black_box;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -161,6 +162,11 @@ impl Ring {
         self.oldest += 1;
         if self.oldest == self.calls.len() {
             self.oldest = 0;
+        }
+        // The whole ring is larger than a processor's caches. A look at both ends of the place of the next call, which nobody waits
+        // for, has it there when that call is noted.
+        if let Some(next) = self.calls.get(self.oldest) {
+            black_box((next.started_ms, next.reached, next.took_us));
         }
         Some(gone)
     }
