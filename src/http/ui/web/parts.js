@@ -101,9 +101,10 @@ export const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${Strin
 export function Dialog({ title, onClose, children, wide }) {
   const box = useRef(null);
   useEffect(() => {
-    const before = document.activeElement;
-    box.current.showModal();
-    return () => before?.focus?.();
+    const [before, dialog] = [document.activeElement, box.current];
+    dialog.showModal();
+    // As long as it is open nothing behind it can have the focus.
+    return () => { dialog.close(); before?.focus?.(); };
   }, []);
   return html`<dialog ref=${box} class=${wide ? 'wide' : ''} aria-label=${title} onCancel=${(event) => { event.preventDefault(); onClose(); }}>
     <header><h2>${title}</h2><button class="quiet" type="button" aria-label="Close" onClick=${onClose}>✕</button></header>
