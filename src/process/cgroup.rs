@@ -90,11 +90,8 @@ impl Cgroups {
     fn make_base(&self) -> io::Result<()> {
         fs::create_dir(&self.base)?;
         let Controllers { memory, pids, cpu } = self.controllers;
-        let kept = WANTED.into_iter().zip([memory, pids, cpu]).filter(|(_, kept)| *kept);
-        for (name, _) in kept {
-            fs::write(self.base.join("cgroup.subtree_control"), format!("+{name}"))?;
-        }
-        Ok(())
+        let mut kept = WANTED.into_iter().zip([memory, pids, cpu]).filter(|(_, kept)| *kept);
+        kept.try_for_each(|(name, _)| enable(&self.base, name))
     }
 
     /// Kills the processes an earlier daemon of this instance left, and returns their number.
@@ -124,6 +121,11 @@ impl Cgroups {
 /// own.
 const DAEMON: &str = "mcpvisor-daemon";
 
+/// Enables a controller for the children of a group.
+fn enable(group: &Path, controller: &str) -> io::Result<()> {
+    fs::write(group.join("cgroup.subtree_control"), format!("+{controller}"))
+}
+
 /// Enables all available controllers for the children of `base`; returns those that are enforced.
 fn delegate(parent: &Path, base: &Path, is_root: bool) -> Controllers {
     let available = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
@@ -139,12 +141,8 @@ fn delegate(parent: &Path, base: &Path, is_root: bool) -> Controllers {
             return Controllers::default();
         }
     }
-    let keeps = |name: &str| {
-        let order = format!("+{name}");
-        wanted.contains(&name)
-            && fs::write(parent.join("cgroup.subtree_control"), &order).is_ok()
-            && fs::write(base.join("cgroup.subtree_control"), &order).is_ok()
-    };
+    let keeps =
+        |name: &str| wanted.contains(&name) && enable(parent, name).is_ok() && enable(base, name).is_ok();
     Controllers { memory: keeps("memory"), pids: keeps("pids"), cpu: keeps("cpu") }
 }
 

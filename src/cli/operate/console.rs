@@ -48,22 +48,12 @@ impl Console {
 
     /// Returns a problem; one of a server that there is not says which servers there are.
     pub(super) async fn explained(&self, name: &str, problem: Problem) -> Problem {
-        match problem {
-            Problem::Refused(refusal) if refusal.status == 404 => {
-                let known = self.servers().await.unwrap_or_default();
-                let known = known.iter().filter_map(|server| server["name"].as_str());
-                let told = unknown(name, &known.collect::<Vec<_>>());
-                Problem::Refused(Box::new(Refusal { told, ..*refusal }))
-            }
-            problem => problem,
-        }
+        explained(&self.daemon, name, problem).await
     }
 
     /// Returns all servers, by name.
     pub(super) async fn servers(&self) -> Result<Vec<Value>, Problem> {
-        let mut servers = self.daemon.pages("/v1/mcps", &[], MAX_SERVERS).await?;
-        servers.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
-        Ok(servers)
+        servers(&self.daemon).await
     }
 
     /// Writes a picture once, or again and again; one that cannot be made for the moment says why, and it goes on.
@@ -80,6 +70,25 @@ impl Console {
             }
             tokio::time::sleep(every).await;
         }
+    }
+}
+
+async fn servers(daemon: &Daemon) -> Result<Vec<Value>, Problem> {
+    let mut servers = daemon.pages("/v1/mcps", &[], MAX_SERVERS).await?;
+    servers.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    Ok(servers)
+}
+
+/// Returns a problem that a daemon had with a server; if there is no such server, it says which there are.
+pub(super) async fn explained(daemon: &Daemon, name: &str, problem: Problem) -> Problem {
+    match problem {
+        Problem::Refused(refusal) if refusal.status == 404 => {
+            let known = servers(daemon).await.unwrap_or_default();
+            let known = known.iter().filter_map(|server| server["name"].as_str());
+            let told = unknown(name, &known.collect::<Vec<_>>());
+            Problem::Refused(Box::new(Refusal { told, ..*refusal }))
+        }
+        problem => problem,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::console::{MAX_SERVERS, unknown};
+use super::console::explained;
 use super::screen::{Colour, Format, Screen, Style};
 use crate::cli::Exit;
-use crate::cli::client::{self, Access, Daemon, Problem, Refusal};
+use crate::cli::client::{self, Access, Daemon, Problem};
 use crate::text::count_of;
 
 /// What to look at.
@@ -46,13 +46,10 @@ async fn of_daemon(doctor: &Doctor) -> Result<Value, Problem> {
     let daemon = Daemon::find(&doctor.access)?;
     let query: Vec<(&str, &str)> = doctor.server.iter().map(|server| ("server", server.as_str())).collect();
     let mut answer = match daemon.get("/v1/doctor", &query).await {
-        Err(Problem::Refused(refusal)) if refusal.status == 404 => {
-            let known = daemon.pages("/v1/mcps", &[], MAX_SERVERS).await.unwrap_or_default();
-            let known: Vec<&str> = known.iter().filter_map(|server| server["name"].as_str()).collect();
-            let told = unknown(doctor.server.as_deref().unwrap_or_default(), &known);
-            return Err(Problem::Refused(Box::new(Refusal { told, ..*refusal })));
+        Ok(answer) => answer,
+        Err(problem) => {
+            return Err(explained(&daemon, doctor.server.as_deref().unwrap_or_default(), problem).await);
         }
-        answered => answered?,
     };
     let mut document = answer["data"].take();
     document["daemon"] = daemon.shown().into();

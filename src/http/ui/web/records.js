@@ -4,6 +4,11 @@ import { Bars, Command, Loading, Problem, bytes, count, day, html, local, ms, pl
 import { ask, setQuery, to, useAsk, useNow, useRoute, useStore } from './net.js';
 
 const Select = ({ name, label, value, choices }) => html`<label class="inline">${label} <select value=${value} onChange=${(event) => setQuery({ [name]: event.target.value })}>${choices.map(([key, title]) => html`<option value=${key}>${title}</option>`)}</select></label>`;
+/** A choice among the servers, and a filter that was chosen elsewhere, to be taken away. */
+const OfServer = ({ value }) => { const names = [...useStore().servers.values()].map((row) => row.name).sort(); return html`<${Select} name="server" label="Server" value=${value} choices=${[['', 'all'], ...names.map((name) => [name, seen(name)])]} />`; };
+const Chip = ({ name, value }) => value && html`<button class="chip" aria-pressed="true" onClick=${() => setQuery({ [name]: '' })}>${name} ${seen(value)} ✕</button>`;
+/** Filters as parameters of an address, those that are empty left out. */
+const filtered = (filters) => Object.entries(filters).filter(([, value]) => value).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join('');
 const share = (part, whole) => (whole ? `${((part / whole) * 100).toFixed(part && part / whole < 0.1 ? 1 : 0)} %` : '–');
 
 const SPANS_OF_USAGE = [['1h', 'the last hour'], ['24h', 'the last 24 hours'], ['day', 'today (UTC)'], ['week', 'this week'], ['month', 'this month'], ['own', 'from … until …']];
@@ -35,7 +40,6 @@ const Pick = ({ name, value, children }) => html`<button class="link" title=${`O
 
 export function Usage() {
   const { query } = useRoute();
-  const { servers } = useStore();
   const { period = 'month', server = '', tool = '', key = '' } = query;
   // A span that ends now ends when it was chosen, until somebody wants it counted again.
   const [turn, again] = useReducer((n) => n + 1, 0);
@@ -43,16 +47,15 @@ export function Usage() {
   const span = chosenSpan(query, minute);
   // As fine as 100 bars or so show it; what is older is kept in longer steps, and told so by the answer.
   const step = STEPS[query.step] ? query.step : span.length <= 21600 ? '5m' : span.length <= 345600 ? '1h' : '1d';
-  const narrowed = Object.entries({ mcp_id: server, tool, key_id: key }).filter(([, value]) => value).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join('');
+  const narrowed = filtered({ mcp_id: server, tool, key_id: key });
   const { data, error, reload } = useAsk(span.asked && `/v1/usage?${span.asked}${narrowed}&by=key,server,tool`);
   const chart = useAsk(span.asked && `/v1/usage?${span.asked}${narrowed}&step=${step}`);
-  const names = [...servers.values()].map((row) => row.name).sort();
   const parts = [['by_mcp', 'server', 'server', (entry) => entry.name ?? entry.mcp_id, (entry) => entry.name ?? entry.mcp_id], ['by_tool', 'tool', 'tool', (entry) => entry.tool, (entry) => entry.tool], ['by_api_key', 'key', 'key', (entry) => entry.name ?? entry.key_id, (entry) => entry.key_id]];
   const moment = (name, title) => html`<label class="inline">${title} <input type="datetime-local" step="1" value=${query[name] ?? ''} onChange=${(event) => setQuery({ [name]: event.target.value })} /></label>`;
   return html`<div class="title"><h1>Usage</h1>${data && html`<span class="dim">${local(data.start_date)} to ${local(data.end_date)}, counted by the ${seen(data.resolution)}</span>`}</div>
     <div class="bar"><${Select} name="period" label="Of" value=${period} choices=${SPANS_OF_USAGE} />${period === 'own' && html`${moment('since', 'From')}${moment('until', 'until')}`}
-      <${Select} name="server" label="Server" value=${server} choices=${[['', 'all'], ...names.map((name) => [name, seen(name)])]} /><${Select} name="step" label="Bars of" value=${query.step ?? ''} choices=${[['', 'what fits'], ['5m', '5 minutes'], ['1h', 'an hour'], ['1d', 'a day']]} />
-      ${tool && html`<button class="chip" aria-pressed="true" onClick=${() => setQuery({ tool: '' })}>tool ${seen(tool)} ✕</button>`}${key && html`<button class="chip" aria-pressed="true" onClick=${() => setQuery({ key: '' })}>key ${seen(key)} ✕</button>`}
+      <${OfServer} value=${server} /><${Select} name="step" label="Bars of" value=${query.step ?? ''} choices=${[['', 'what fits'], ['5m', '5 minutes'], ['1h', 'an hour'], ['1d', 'a day']]} />
+      <${Chip} name="tool" value=${tool} /><${Chip} name="key" value=${key} />
       <button class="quiet" onClick=${() => { again(); reload(); chart.reload(); }}>Count again</button></div>
     <${Problem} error=${error ?? chart.error} retry=${reload} />
     ${!span.asked && html`<p class="dim empty">Say from when on.</p>`}${span.asked && !data && !error && html`<${Loading} />`}
@@ -67,7 +70,8 @@ export function Usage() {
 export function Audit() {
   const { query } = useRoute();
   const page = Number(query.page ?? 1);
-  const filters = ['action', 'outcome', 'member_id', 'key_id'].filter((name) => query[name]).map((name) => `&${name}=${encodeURIComponent(query[name])}`).join('');
+  const { action, outcome, member_id, key_id } = query;
+  const filters = filtered({ action, outcome, member_id, key_id });
   const { data, error, reload } = useAsk(`/v1/audit?per_page=50&page=${page}${filters}`);
   const pages = data?.whole.pagination?.total_pages ?? 1;
   return html`<div class="title"><h1>Audit</h1>${data && html`<span class="dim">${count(data.whole.pagination?.total)} lines</span>`}</div>
@@ -91,7 +95,7 @@ export function Activity() {
   const [follows, setFollows] = useState(true);
   const [open, setOpen] = useState(false);
   const { server = '', tool = '', key = '', outcome = '', span = '3600' } = query;
-  const path = () => `/v1/activity?limit=100${Object.entries({ server, tool, key, outcome }).filter(([, value]) => value).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join('')}${span ? `&since=${new Date(Date.now() - span * 1000).toISOString().replace(/\.\d+/, '')}` : ''}`;
+  const path = () => `/v1/activity?limit=100${filtered({ server, tool, key, outcome, since: span && exact(Date.now() - span * 1000) })}`;
   // Another look when some server has another number of calls, each few seconds at most, and not while one reads on below.
   const sum = [...servers.values()].reduce((all, row) => all + row.calls, 0);
   const due = Math.floor(useNow() / 3000);
@@ -105,10 +109,9 @@ export function Activity() {
   }, [server, tool, key, outcome, span, look]);
   useEffect(() => { setOpen(false); }, [server, tool, key, outcome, span]);
   const more = () => ask('GET', `${path()}&cursor=${next}`).then((told) => { setOpen(true); setCalls([...calls, ...told.calls]); setNext(told.next_cursor); }).catch(setError);
-  const names = [...servers.values()].map((row) => row.name).sort();
   return html`<div class="title"><h1>Activity</h1><label class="inline push"><input type="checkbox" checked=${follows} onChange=${() => setFollows(!follows)} /> follow</label></div>
-    <div class="bar"><${Select} name="span" label="Of" value=${span} choices=${SPANS} /><${Select} name="server" label="Server" value=${server} choices=${[['', 'all'], ...names.map((name) => [name, seen(name)])]} />
-      <label class="inline">Tool <input size="12" value=${tool} onChange=${(event) => setQuery({ tool: event.target.value.trim() })} /></label><${Select} name="outcome" label="Outcome" value=${outcome} choices=${['', 'ok', 'failed', 'tool_error', 'timed_out', 'unreachable', 'cancelled'].map((name) => [name, name || 'all'])} />${key && html`<button class="chip" aria-pressed="true" onClick=${() => setQuery({ key: '' })}>key ${seen(key)} ✕</button>`}</div>
+    <div class="bar"><${Select} name="span" label="Of" value=${span} choices=${SPANS} /><${OfServer} value=${server} />
+      <label class="inline">Tool <input size="12" value=${tool} onChange=${(event) => setQuery({ tool: event.target.value.trim() })} /></label><${Select} name="outcome" label="Outcome" value=${outcome} choices=${['', 'ok', 'failed', 'tool_error', 'timed_out', 'unreachable', 'cancelled'].map((name) => [name, name || 'all'])} /><${Chip} name="key" value=${key} /></div>
     ${error?.status === 404 ? html`<p class="note">This daemon keeps no record of single calls. <a href=${to('usage')}>Usage</a> has their sums.</p>` : html`<${Problem} error=${error} />`}
     ${!calls && !error && html`<${Loading} />`}
     ${calls?.length > 0 && html`<table class="cards"><thead><tr><th scope="col">When</th><th scope="col">Server</th><th scope="col">Tool</th><th scope="col">Outcome</th><th scope="col" class="n">Took</th><th scope="col">Key</th><th scope="col">Request</th></tr></thead><tbody>${calls.map((call) => html`<tr key=${call.number}><td data-label="When">${local(call.started_at)}</td><th scope="row" class="wrap"><a href=${to('server', call.mcp_name)}>${seen(call.mcp_name)}</a></th><td data-label="Tool"><button class="link" onClick=${() => setQuery({ tool: call.tool ?? '' })}>${seen(call.tool ?? call.kind)}</button></td><td data-label="Outcome" class=${call.outcome === 'ok' ? 'good' : 'bad'}>${call.outcome}${call.reached ? '' : html` <span class="dim small">reached nobody</span>`}</td><td data-label="Took" class="n">${ms(call.duration_ms)}</td><td data-label="Key"><button class="link" onClick=${() => setQuery({ key: call.key_id })}>${seen(call.key_name || call.key_id)}</button></td><td data-label="Request" class="dim small"><code>${seen(call.request_id)}</code></td></tr>`)}</tbody></table>`}
