@@ -2,6 +2,7 @@
 //! port and an environment of its own.
 
 mod builder;
+mod output;
 mod process;
 
 use std::fs;
@@ -20,6 +21,7 @@ use tokio::net::TcpStream;
 
 pub(crate) use self::builder::{TestGateway, fake, with};
 
+use self::output::Output;
 use self::process::{Runner, address_in, spawn};
 use super::canaries;
 use super::http::{Connection, Reply};
@@ -54,9 +56,7 @@ pub(crate) struct Gateway {
     /// What starts the daemon, where it is not started itself.
     shell: Option<&'static str>,
     process: Option<Child>,
-    output: Arc<Mutex<Vec<String>>>,
-    /// Secrets that the daemon wrote.
-    leaks: Arc<Mutex<Vec<String>>>,
+    output: Arc<Output>,
     readers: Vec<JoinHandle<()>>,
     address: Option<SocketAddr>,
     key: String,
@@ -74,9 +74,9 @@ impl Gateway {
         self.process.as_ref().expect("the daemon runs").id()
     }
 
-    /// Everything the daemon wrote, as far as it is kept.
+    /// Everything the daemon wrote until now, as far as it is kept.
     pub(crate) fn output(&self) -> String {
-        lock(&self.output).join("\n")
+        self.output.text()
     }
 
     /// The owner's key.
@@ -258,13 +258,13 @@ impl Gateway {
     /// Starts the ended daemon again on files that may be damaged: `None` when it serves, or else how
     /// it ended. The owner's key is given, since its file may be one of them.
     pub(crate) async fn restart_or_refused(&mut self, key: &[u8]) -> Option<ExitStatus> {
-        lock(&self.output).clear();
+        self.output.clear();
         self.start_again();
         let process = Mutex::new(self.process.as_mut().expect("started"));
         let output = Arc::clone(&self.output);
         let ended = wait_until("the daemon serves or refuses", DEADLINE, || async {
             let ended = lock(&process).try_wait().expect("our own child");
-            let address = lock(&output).iter().find_map(|line| address_in(line));
+            let address = output.of_lines(|lines| lines.iter().find_map(|line| address_in(line)));
             match (address, ended) {
                 (Some(address), None) => Some(Ok(address)),
                 (_, Some(status)) => Some(Err(status)),
@@ -291,16 +291,9 @@ impl Gateway {
 
     fn start_again(&mut self) {
         assert!(self.process.is_none(), "the daemon has ended");
-        lock(&self.output).push("--- restart ---".to_owned());
-        let (process, readers) = spawn(
-            &self.runner,
-            self.shell,
-            &self.data,
-            &self.arguments,
-            &self.variables,
-            &self.output,
-            &self.leaks,
-        );
+        self.output.mark("--- restart ---");
+        let (process, readers) =
+            spawn(&self.runner, self.shell, &self.data, &self.arguments, &self.variables, &self.output);
         self.process = Some(process);
         self.readers = readers;
     }
@@ -332,7 +325,7 @@ impl Gateway {
 
     /// The secrets that were seen where they must not be and not yet told, answers and files not included.
     pub(crate) fn take_leaks(&self) -> Vec<String> {
-        std::mem::take(&mut *lock(&self.leaks))
+        self.output.take_leaks()
     }
 
     /// Looks once more at what can be asked for and at the processes. A daemon that does not answer
@@ -354,7 +347,7 @@ impl Gateway {
         for (pid, _) in self.left_behind() {
             leaks.extend(canaries::leaks_of_process(pid, true));
         }
-        lock(&self.leaks).extend(leaks);
+        self.output.add_leaks(leaks);
     }
 
     /// The processes of this test's servers that are alive.
@@ -373,9 +366,10 @@ impl Gateway {
         let output = Arc::clone(&self.output);
         let address = wait_until("the daemon says where it listens", DEADLINE, || async {
             let exited = lock(&process).try_wait().expect("our own child");
-            let lines = lock(&output);
-            let latest = lines.iter().rposition(|line| line == "--- restart ---").map_or(0, |n| n + 1);
-            let address = lines[latest..].iter().find_map(|line| address_in(line));
+            let address = output.of_lines(|lines| {
+                let latest = lines.iter().rposition(|line| line == "--- restart ---").map_or(0, |n| n + 1);
+                lines[latest..].iter().find_map(|line| address_in(line))
+            });
             assert!(address.is_some() || exited.is_none(), "the daemon did not start: {exited:?}");
             address
         })

@@ -150,8 +150,8 @@ impl TestGateway {
         let mut variables = self.variables;
         variables.extend(log_level(&config, &arguments, &variables));
         let runner = self.user.map_or_else(Runner::own, |uid| Runner::of_user(directory.path(), uid));
-        let (output, leaks) = (Arc::default(), Arc::default());
-        let (process, readers) = spawn(&runner, None, &data, &arguments, &variables, &output, &leaks);
+        let output = Arc::default();
+        let (process, readers) = spawn(&runner, None, &data, &arguments, &variables, &output);
         Gateway {
             directory: Some(directory),
             data,
@@ -162,7 +162,6 @@ impl TestGateway {
             shell: None,
             process: Some(process),
             output,
-            leaks,
             readers,
             address: None,
             key: String::new(),

@@ -1,23 +1,17 @@
-//! The daemon under test as a process: as whom it runs, and what becomes of its output.
+//! The daemon under test as a process: as whom it runs and how it is started.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 
-use super::{TEST_LOG, lock};
-use crate::support::canaries::{self, Place};
-
-/// So many lines of the daemon's output are kept for the message of a failing test.
-const KEPT_LINES: usize = 2000;
-/// The same where each step of a call is a line.
-const KEPT_LINES_OF_TRACE: usize = 200_000;
+use super::output::Output;
+use crate::support::canaries;
 
 /// Which program is run, and as whom; as the tests' own user for `None`.
 pub(super) struct Runner {
@@ -61,8 +55,7 @@ pub(super) fn spawn(
     data: &Path,
     arguments: &[String],
     variables: &[(String, String)],
-    output: &Arc<Mutex<Vec<String>>>,
-    leaks: &Arc<Mutex<Vec<String>>>,
+    output: &Arc<Output>,
 ) -> (Child, Vec<JoinHandle<()>>) {
     let daemon = runner.program.as_path();
     let mut command = Command::new(if shell.is_some() { Path::new("/bin/sh") } else { daemon });
@@ -78,32 +71,9 @@ pub(super) fn spawn(
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("the daemon can be started");
-    let out = capture("out", process.stdout.take().expect("piped"), output, leaks);
-    let err = capture("err", process.stderr.take().expect("piped"), output, leaks);
+    let out = output.follow("out", process.stdout.take().expect("piped"));
+    let err = output.follow("err", process.stderr.take().expect("piped"));
     (process, vec![out, err])
-}
-
-/// Keeps the last lines of a stream and looks for secrets in each. A thread, so that it goes on while a test blocks or fails.
-fn capture(
-    stream: &'static str,
-    from: impl Read + Send + 'static,
-    output: &Arc<Mutex<Vec<String>>>,
-    leaks: &Arc<Mutex<Vec<String>>>,
-) -> JoinHandle<()> {
-    let (output, leaks) = (Arc::clone(output), Arc::clone(leaks));
-    let most = if std::env::var_os(TEST_LOG).is_some() { KEPT_LINES_OF_TRACE } else { KEPT_LINES };
-    thread::spawn(move || {
-        for line in BufReader::new(from).split(b'\n') {
-            let Ok(line) = line else { return };
-            lock(&leaks).extend(canaries::leaks(Place::Log, &line));
-            let mut kept = lock(&output);
-            if kept.len() >= most {
-                // The start is worth keeping: it says where the daemon listens.
-                kept.remove(KEPT_LINES / 4);
-            }
-            kept.push(format!("{stream}: {}", String::from_utf8_lossy(&line)));
-        }
-    })
 }
 
 /// The address in a line such as `out: listening on http://127.0.0.1:4711/`.
