@@ -36,9 +36,9 @@ impl ActivityFilter {
                 FAILED => call.outcome != OK,
                 name => call.outcome == name,
             })
-            && self.tool.as_deref().is_none_or(|tool| call.tool.is(tool))
+            && self.tool.as_deref().is_none_or(|tool| call.is_of_tool(tool))
             && self.server.as_deref().is_none_or(|server| {
-                *call.server.name == *server || call.server.id.as_deref() == Some(server)
+                *call.server().name == *server || call.server().id.as_deref() == Some(server)
             })
             && self.member.as_ref().is_none_or(|member| call.caller.member_id() == member)
             && self

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::access::{CallerTag, DialectName, KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions, RequestId};
-use crate::activity::{FAILED, ServerTag, ToolName};
+use crate::activity::{Called, FAILED, ServerTag};
 use crate::telemetry::metrics::Kind;
 
 /// Callers with keys of their own.
@@ -34,8 +34,7 @@ fn server(name: &str) -> Arc<ServerTag> {
 fn call(caller: &CallerTag, server: &Arc<ServerTag>, tool: &str, started_ms: u64) -> Call {
     Call {
         caller: caller.clone(),
-        server: server.clone(),
-        tool: ToolName::from(tool),
+        called: Arc::new(Called::new(server.clone(), tool)),
         request: RequestId::default(),
         started_ms,
         took_us: 1500,

@@ -10,7 +10,7 @@ use super::spans;
 use super::standing::{Asker, check_invokes, present};
 use super::{Error, Gateway, Principal, ServerEntry, check_runs};
 use crate::access::CallOfKey;
-use crate::activity::ServerTag;
+use crate::activity::{Called, ServerTag};
 use crate::mcp::method;
 use crate::supervisor::ServerHandle;
 use crate::telemetry::metrics::{Kind, OK};
@@ -222,9 +222,10 @@ impl Gateway {
             Some(entry) => ServerTag { id: Some(entry.id.clone()), name: entry.name.clone() },
             None => ServerTag { id: None, name: shortened(server).into() },
         };
-        let what = (operation.kind(), operation.tool().unwrap_or_default());
+        let what = (operation.kind(), operation.counted_as());
+        let called = Called::new(Arc::new(tag), what.1);
         let (ended, outcome) = ((unix_ms(), Duration::ZERO), (error.facts().name, false));
-        note(self.0.accounting.activity(), &Arc::new(tag), caller, what, ended, outcome, trace);
+        note(self.0.accounting.activity(), Arc::new(called), caller, what, ended, outcome, trace);
         self.counted(error)
     }
 

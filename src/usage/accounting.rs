@@ -68,15 +68,15 @@ impl Accounting {
 
     /// Makes the counters of a server's calls, beginning with its traffic before this start.
     pub(crate) fn meter(&self, id: &Arc<str>, name: &Arc<str>, metrics: ServerMetrics) -> Meter {
-        let tag = ServerTag { id: Some(id.clone()), name: name.clone() };
         let buffer = self.buffer(id, name);
         buffer.tell(metrics.clone());
-        Meter::new(tag, metrics, buffer, self.activity.clone(), self.before(id))
+        Meter::new(metrics, buffer, self.activity.clone(), self.before(id))
     }
 
     /// Makes the buffer that the calls of a server are counted in.
     pub(super) fn buffer(&self, id: &Arc<str>, name: &Arc<str>) -> Arc<UsageBuffer> {
-        let buffer = Arc::<UsageBuffer>::default();
+        let server = ServerTag { id: Some(id.clone()), name: name.clone() };
+        let buffer = Arc::new(UsageBuffer::new(server));
         self.buffers.insert(id.clone(), (name.clone(), buffer.clone()));
         buffer
     }

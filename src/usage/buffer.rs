@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use foldhash::{HashMap, HashMapExt};
 
 use super::call_stats::CallStats;
+use crate::activity::{Called, ServerTag};
 use crate::telemetry::metrics::ServerMetrics;
 use crate::unix_time;
 
@@ -20,6 +21,7 @@ const OTHER: &str = "(other)";
 /// Counts of one server's calls.
 #[derive(Debug, Default)]
 pub(crate) struct UsageBuffer {
+    server: Arc<ServerTag>,
     state: Mutex<BufferState>,
     /// Time of the last call in milliseconds since 1970; 0 if there was none.
     last_active_ms: AtomicU64,
@@ -30,9 +32,16 @@ struct BufferState {
     /// Metrics that are told of each call of a tool once, when it is taken; `None` for a server without any.
     metrics: Option<ServerMetrics>,
     minute: u32,
-    lines: HashMap<Arc<str>, HashMap<Box<str>, CallStats>>,
+    lines: HashMap<Arc<str>, HashMap<Box<str>, Line>>,
     /// Counts of past minutes, and counts that could not be added to the sums: by minute, key and tool.
     closed: HashMap<(u32, Arc<str>, Box<str>), CallStats>,
+}
+
+/// Calls of one key to one tool, and what activity calls that tool.
+#[derive(Debug)]
+struct Line {
+    called: Arc<Called>,
+    tally: CallStats,
 }
 
 /// Calls of one key to one tool in one minute.
@@ -61,13 +70,23 @@ pub(crate) struct UsageSample<'a> {
 }
 
 impl UsageBuffer {
+    /// Creates the counts of this server, which are all zero.
+    pub(crate) fn new(server: ServerTag) -> UsageBuffer {
+        UsageBuffer { server: Arc::new(server), ..UsageBuffer::default() }
+    }
+
+    /// Returns the server.
+    pub(super) fn server(&self) -> &Arc<ServerTag> {
+        &self.server
+    }
+
     /// Has these metrics told of what is counted, too, by tool.
     pub(super) fn tell(&self, metrics: ServerMetrics) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).metrics = Some(metrics);
     }
 
-    /// Counts a call that ended in this minute.
-    pub(crate) fn enter(&self, minute: u32, line: UsageSample<'_>) {
+    /// Counts a call that ended in this minute, and returns what was called.
+    pub(crate) fn enter(&self, minute: u32, sample: UsageSample<'_>) -> Arc<Called> {
         let mut pages = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if pages.minute != minute {
             let old = pages.take();
@@ -75,15 +94,20 @@ impl UsageBuffer {
             pages.minute = minute;
         }
         // Most calls are of a tool that was called before.
-        if let Some(tally) = pages.lines.get_mut(line.key).and_then(|tools| tools.get_mut(line.tool)) {
-            return tally.record(line.outcome, line.took, line.bytes);
+        if let Some(line) = pages.lines.get_mut(sample.key).and_then(|tools| tools.get_mut(sample.tool)) {
+            line.tally.record(sample.outcome, sample.took, sample.bytes);
+            return line.called.clone();
         }
-        if !pages.lines.contains_key(line.key) {
-            pages.lines.insert(line.key.clone(), HashMap::new());
+        if !pages.lines.contains_key(sample.key) {
+            pages.lines.insert(sample.key.clone(), HashMap::new());
         }
-        let Some(tools) = pages.lines.get_mut(line.key) else { return };
-        let tool = if tools.len() < MAX_TOOLS || tools.contains_key(line.tool) { line.tool } else { OTHER };
-        tools.entry(tool.into()).or_default().record(line.outcome, line.took, line.bytes);
+        let called = Arc::new(Called::new(self.server.clone(), sample.tool));
+        let Some(tools) = pages.lines.get_mut(sample.key) else { return called };
+        let counted_as = if tools.len() < MAX_TOOLS { sample.tool } else { OTHER };
+        let line = tools.entry(counted_as.into());
+        let line = line.or_insert_with(|| Line { called: called.clone(), tally: CallStats::default() });
+        line.tally.record(sample.outcome, sample.took, sample.bytes);
+        called
     }
 
     /// Records that a call ended at this time, in milliseconds since 1970.
@@ -102,7 +126,8 @@ impl UsageBuffer {
     /// Reports whether nothing was counted since the last [`UsageBuffer::take`].
     pub(super) fn is_empty(&self) -> bool {
         let pages = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.closed.is_empty() && pages.lines.values().flat_map(HashMap::values).all(CallStats::is_empty)
+        pages.closed.is_empty()
+            && pages.lines.values().flat_map(HashMap::values).all(|line| line.tally.is_empty())
     }
 
     /// Takes out all counts since the last call.
@@ -130,12 +155,12 @@ impl BufferState {
         let mut counted = Vec::new();
         // Tools without a call since the last time are dropped, so that the map stays small.
         for (key, tools) in &mut self.lines {
-            tools.retain(|_, tally| !tally.is_empty());
-            let taken = tools.iter_mut().map(|(tool, tally)| Counted {
+            tools.retain(|_, line| !line.tally.is_empty());
+            let taken = tools.iter_mut().map(|(tool, line)| Counted {
                 minute,
                 key: key.clone(),
                 tool: tool.clone(),
-                tally: std::mem::take(tally),
+                tally: std::mem::take(&mut line.tally),
             });
             counted.extend(taken);
         }
@@ -153,9 +178,9 @@ impl BufferState {
 mod tests {
     use super::*;
 
-    fn enter(book: &UsageBuffer, minute: u32, key: &Arc<str>, tool: &str) {
+    fn enter(book: &UsageBuffer, minute: u32, key: &Arc<str>, tool: &str) -> Arc<Called> {
         let took = Duration::from_millis(1);
-        book.enter(minute, UsageSample { key, tool, outcome: "ok", took, bytes: (1, 2) });
+        book.enter(minute, UsageSample { key, tool, outcome: "ok", took, bytes: (1, 2) })
     }
 
     fn told_twice(taken: &[Counted]) -> impl Iterator<Item = Counted> {
@@ -187,8 +212,10 @@ mod tests {
     #[test]
     fn names_that_strangers_make_up_do_not_fill_it() {
         let (book, key) = (UsageBuffer::default(), Arc::<str>::from("key_1"));
+        let server = Arc::<ServerTag>::default();
         for number in 0..2 * MAX_TOOLS {
-            enter(&book, 1, &key, &format!("tool{number}"));
+            let tool = format!("tool{number}");
+            assert_eq!(*enter(&book, 1, &key, &tool), Called::new(server.clone(), &tool), "by its own name");
         }
         let taken = book.take();
         assert_eq!(taken.len(), MAX_TOOLS + 1);

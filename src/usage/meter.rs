@@ -9,7 +9,7 @@ use super::calendar::minute_of;
 use super::call_line::log_call;
 use super::traffic::Traffic;
 use crate::access::Principal;
-use crate::activity::{Activity, Call, ServerTag, ToolName};
+use crate::activity::{Activity, Call, Called};
 use crate::clock;
 use crate::telemetry::metrics::{Kind, OK, ServerMetrics};
 use crate::telemetry::traces::CallTrace;
@@ -20,7 +20,6 @@ const COUNT_BITS: u32 = 40;
 
 /// Counters of a server's calls. Atomics only, on the path of a call.
 pub(crate) struct Meter {
-    server: Arc<ServerTag>,
     activity: Activity,
     metrics: ServerMetrics,
     book: Arc<UsageBuffer>,
@@ -33,7 +32,6 @@ pub(crate) struct Meter {
 impl Meter {
     /// Creates the counters of a server, beginning with its earlier traffic.
     pub(crate) fn new(
-        server: ServerTag,
         metrics: ServerMetrics,
         book: Arc<UsageBuffer>,
         activity: Activity,
@@ -44,7 +42,6 @@ impl Meter {
         }
         let us = u64::try_from(before.total_latency.as_micros()).unwrap_or(u64::MAX);
         Meter {
-            server: Arc::new(server),
             activity,
             metrics,
             book,
@@ -57,7 +54,7 @@ impl Meter {
 
     /// Returns the server's name.
     pub(crate) fn server(&self) -> &str {
-        &self.server.name
+        &self.book.server().name
     }
 
     /// Returns the server's metrics, for what is not counted by calls.
@@ -78,10 +75,10 @@ impl Meter {
         Measured { meter: self, kind, caller, tool, started, trace, counts: true, bytes: (0, 0) }
     }
 
-    /// Counts a call that may have reached the server and ended at this time.
-    fn count(&self, now_ms: u64, line: UsageSample<'_>) {
-        let UsageSample { outcome, took, .. } = line;
-        self.book.enter(minute_of(now_ms / 1000), line);
+    /// Counts a call that may have reached the server and ended at this time, and returns what was called.
+    fn count(&self, now_ms: u64, sample: UsageSample<'_>) -> Arc<Called> {
+        let UsageSample { outcome, took, .. } = sample;
+        let called = self.book.enter(minute_of(now_ms / 1000), sample);
         self.calls.fetch_add(1, Ordering::Relaxed);
         if outcome != OK {
             self.errors.fetch_add(1, Ordering::Relaxed);
@@ -91,6 +88,7 @@ impl Meter {
         let _ = self
             .today
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |today| Some(one_more(today, day(now_ms))));
+        called
     }
 
     pub(crate) fn read(&self) -> Traffic {
@@ -146,21 +144,15 @@ impl Measured<'_> {
         if reach != Reach::Nobody {
             self.meter.metrics.observe(self.kind, outcome, took);
         }
-        if reach == Reach::Server {
+        let reached = reach == Reach::Server;
+        let called = if reached {
             let (key, tool, bytes) = (self.caller.key_id(), self.tool, self.bytes);
-            self.meter.count(now_ms, UsageSample { key, tool, outcome, took, bytes });
-        }
-        let tool = if self.kind == Kind::Tool { self.tool } else { "" };
-        let (server, reached) = (&self.meter.server, reach == Reach::Server);
-        note(
-            &self.meter.activity,
-            server,
-            self.caller,
-            (self.kind, tool),
-            (now_ms, took),
-            (outcome, reached),
-            self.trace.as_deref(),
-        );
+            self.meter.count(now_ms, UsageSample { key, tool, outcome, took, bytes })
+        } else {
+            Arc::new(Called::new(self.meter.book.server().clone(), self.tool))
+        };
+        let (what, ended, trace) = ((self.kind, self.tool), (now_ms, took), self.trace.as_deref());
+        note(&self.meter.activity, called, self.caller, what, ended, (outcome, reached), trace);
         took
     }
 }
@@ -187,9 +179,9 @@ pub(crate) enum Reach {
 /// Notes a call that has just ended, ends its trace and logs it for whoever wants that.
 pub(crate) fn note(
     activity: &Activity,
-    server: &Arc<ServerTag>,
+    called: Arc<Called>,
     caller: &Principal,
-    (kind, tool): (Kind, &str),
+    (kind, name): (Kind, &str),
     (now_ms, took): (u64, Duration),
     (outcome, reached): (&'static str, bool),
     trace: Option<&CallTrace>,
@@ -197,13 +189,13 @@ pub(crate) fn note(
     if let Some(trace) = trace {
         trace.end(outcome);
     }
-    log_call(&server.name, caller, (kind, tool), took, outcome, trace);
+    let tool = if kind == Kind::Tool { name } else { "" };
+    log_call(&called.server().name, caller, (kind, tool), took, outcome, trace);
     activity.note(|| {
         let origin = caller.origin();
         Call {
             caller: caller.tag(),
-            server: server.clone(),
-            tool: ToolName::from(tool),
+            called,
             request: origin.request.clone(),
             started_ms: now_ms.saturating_sub(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             took_us: u32::try_from(took.as_micros()).unwrap_or(u32::MAX),
