@@ -47,7 +47,8 @@ pub(super) fn after_refusals(refusals: u32) -> Duration {
 }
 
 /// Returns the delay after this many failures in a row (1 is the first), spread by `jitter` in `0..1`.
-/// `futile` selects the longest delay: trying again soon is known not to help.
+/// `futile` selects the longest delay: trying again soon is known not to help. After the end of a child that had served well
+/// there is none: see [`Lifecycle`](super::Lifecycle).
 pub(super) fn delay(failures: u32, futile: bool, jitter: f64) -> Duration {
     let exact = match (futile, failures > PATIENT_AFTER) {
         (true, _) => FUTILE_WAIT,

@@ -273,9 +273,10 @@ impl Lifecycle {
                 self.ended(ending, now, jitter)
             }
             Event::Alarm { epoch } if self.waits() && epoch == self.epoch => {
-                // A server that was ready is missed; one that never was may wait for those that have not
-                // been tried.
-                self.queue(if self.ready_since.is_some() { Rank::First } else { Rank::Restart })
+                // A server that served well is missed; one that fails again and again may wait for those that have
+                // not been tried.
+                let is_missed = self.ready_since.is_some() && self.failures <= 1;
+                self.queue(if is_missed { Rank::First } else { Rank::Restart })
             }
             Event::Alarm { epoch } if self.serves() && epoch == self.epoch => {
                 self.failures = 0;
@@ -372,6 +373,10 @@ impl Lifecycle {
             (
                 DesiredState::Running,
                 Ending::Crashed(cause) | Ending::NeverRead(cause) | Ending::NotOpened { cause, .. },
+            ) if recovered => self.fell(cause, now),
+            (
+                DesiredState::Running,
+                Ending::Crashed(cause) | Ending::NeverRead(cause) | Ending::NotOpened { cause, .. },
             ) => self.failed(cause, Duration::ZERO, now, jitter),
             // Stopped without a request of this replica: the requester wants it back with
             // `DesiredState::Running`.
@@ -379,12 +384,26 @@ impl Lifecycle {
         }
     }
 
+    /// Handles a child that has served well for a while and ended unasked: it is replaced at once, if at all. What it did is
+    /// still a failure: a next one soon after waits.
+    fn fell(&mut self, cause: Cause, now: Instant) -> Vec<Effect> {
+        if self.is_left(&cause) {
+            return self.leave(cause);
+        }
+        self.failures = 1;
+        self.wait(Phase::Backoff { until: now, cause, hopeless: false }, now)
+    }
+
+    fn leave(&mut self, cause: Cause) -> Vec<Effect> {
+        self.epoch += 1;
+        self.phase = if is_clean(&cause) { Phase::Over { cause } } else { Phase::Failed { cause } };
+        vec![]
+    }
+
     /// Handles a child that has ended unasked: it is not replaced, or replaced after a delay of at least `pause`.
     fn failed(&mut self, cause: Cause, pause: Duration, now: Instant, jitter: f64) -> Vec<Effect> {
         if self.is_left(&cause) {
-            self.epoch += 1;
-            self.phase = if is_clean(&cause) { Phase::Over { cause } } else { Phase::Failed { cause } };
-            return vec![];
+            return self.leave(cause);
         }
         self.failures = self.failures.saturating_add(1);
         if self.ready_since.is_none() {

@@ -574,8 +574,11 @@ impl ReplicaState {
         let name = self.args.handle.label();
         match state {
             State::Backoff { attempt, until, cause, hopeless } => {
-                let seconds = until.saturating_duration_since(Instant::now()).as_secs_f32();
-                if *hopeless {
+                let wait = until.saturating_duration_since(Instant::now());
+                let seconds = wait.as_secs_f32();
+                if wait.is_zero() {
+                    tracing::warn!(server = %name, attempt, "{cause}; it served well until then and starts again at once");
+                } else if *hopeless {
                     tracing::error!(server = %name, attempt, "{cause}; it always ends so and was never ready: it will not help to try again before something is mended; next start in {seconds:.0} s");
                 } else if *attempt == CRASH_LOOP {
                     tracing::error!(server = %name, attempt, "crash loop: {cause}; next start in {seconds:.1} s");

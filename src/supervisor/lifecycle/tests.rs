@@ -131,10 +131,50 @@ fn a_child_that_dies_soon_after_ready_does_not_reset_the_backoff() {
         world.ring();
         world.grant();
     }
+}
+
+#[test]
+fn a_child_that_served_for_a_minute_is_replaced_at_once_and_the_next_crash_waits() {
+    let mut world = World::started();
+    let waited = |world: &World| world.alarm.expect("an alarm").1.duration_since(world.now);
+    for n in 0..4 {
+        world.end(crash_for_a_new_reason(n));
+        world.ring();
+        world.grant();
+    }
+    for _ in 0..2 {
+        world.ready();
+        world.now += 60 * SECOND;
+        world.end(crash());
+        assert_eq!((waited(&world), world.life.failures()), (Duration::ZERO, 1), "it is still a failure");
+        world.ring();
+        assert_eq!(world.ranks.last(), Some(&Rank::First), "it is missed");
+        world.grant();
+    }
     world.ready();
-    world.now += 61 * SECOND;
+    world.now += 59 * SECOND;
     world.end(crash());
-    assert_eq!(world.alarm.expect("an alarm").1.duration_since(world.now), SECOND);
+    assert_eq!((waited(&world), world.life.failures()), (2 * SECOND, 2));
+    world.ring();
+    assert_eq!(world.ranks.last(), Some(&Rank::Restart), "it may be in a crash loop");
+
+    let mut single = World::new();
+    single.life.set_restart(RestartPolicy::Never);
+    single.on(Event::Wanted(DesiredState::Running));
+    single.grant();
+    single.ready();
+    single.now += 60 * SECOND;
+    single.end(crash());
+    assert_eq!((single.life.state().name(), single.alarm), ("failed", None));
+}
+
+#[test]
+fn an_elsewhere_that_goes_away_after_a_minute_is_not_asked_again_at_once() {
+    let mut world = World::started();
+    world.ready();
+    world.now += 3600 * SECOND;
+    world.end(Ending::Unavailable { cause: Cause::Exited { code: 1 }, pause: Duration::ZERO });
+    assert_eq!(world.alarm.expect("an alarm").1.duration_since(world.now), SECOND, "others ask it, too");
 }
 
 #[test]
@@ -236,6 +276,7 @@ fn a_child_that_cannot_be_opened_is_tried_in_both_ways_in_turn() {
     assert_eq!(world.life.failures(), 3, "the first try of the other way does not count");
     assert_eq!(world.ranks, [Rank::First, Rank::Again, Rank::Restart, Rank::Restart, Rank::Restart]);
     world.ready();
+    world.now += 60 * SECOND;
     world.end(crash());
     world.ring();
     world.grant();
@@ -244,7 +285,7 @@ fn a_child_that_cannot_be_opened_is_tried_in_both_ways_in_turn() {
         Some(false),
         "the way that worked is the usual one"
     );
-    assert_eq!(world.ranks.last(), Some(&Rank::First), "whoever was ready is missed");
+    assert_eq!(world.ranks.last(), Some(&Rank::First), "whoever served well is missed");
 }
 
 #[test]
