@@ -1,7 +1,7 @@
 //! The ring of calls: one short lock to note one, and to look at some of them. Whoever reads takes a few at a time, so
 //! that no call waits for a reader.
 
-use std::hint::black_box;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -13,6 +13,8 @@ use crate::clock;
 
 /// Number of calls that are looked at under one lock: some 20 microseconds.
 const STEP: u64 = 1024;
+/// Number of calls that come and go together: 4 KiB of them.
+const PIECE: usize = 64;
 
 /// The calls of late. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -29,11 +31,14 @@ struct Shared {
     begun_ms: u64,
 }
 
+/// The calls in pieces, the oldest first. The whole is larger than a processor's caches: calls that are dropped one by one
+/// would each be waited for, and those of a piece are next to each other, and its memory is warm for the next piece.
 #[derive(Debug, Default)]
 struct Ring {
-    /// The calls; from when there are as many as may be, the oldest is at `oldest`.
-    calls: Vec<Call>,
-    oldest: usize,
+    /// All but the last have [`PIECE`] calls.
+    pieces: VecDeque<Vec<Call>>,
+    /// Most calls that are kept. There are up to two pieces more, which nobody sees.
+    most: usize,
     /// Number of the newest call, which counts up from 1.
     newest: u64,
     /// `true` if somebody waits for the next call.
@@ -78,7 +83,7 @@ pub struct Kept {
 impl Activity {
     /// Makes a ring for so many calls; with 0 none are noted. Memory is taken as calls come.
     pub fn new(most: usize) -> Activity {
-        let ring = Ring { calls: Vec::with_capacity(most), ..Ring::default() };
+        let ring = Ring { most, ..Ring::default() };
         let begun_ms = clock::believed().saturating_mul(1000);
         Activity(Arc::new(Shared { ring: Mutex::new(ring), changed: Notify::new(), most, begun_ms }))
     }
@@ -95,7 +100,7 @@ impl Activity {
         let call = call();
         // What goes is dropped after the lock.
         let mut ring = self.ring();
-        let (gone, is_awaited) = (ring.put(call, self.0.most), std::mem::take(&mut ring.is_awaited));
+        let (gone, is_awaited) = (ring.put(call), std::mem::take(&mut ring.is_awaited));
         drop(ring);
         if is_awaited {
             self.0.changed.notify_waiters();
@@ -106,11 +111,11 @@ impl Activity {
     /// Returns which calls there are.
     pub fn kept(&self) -> Kept {
         let ring = self.ring();
-        let has_lost = ring.newest > ring.calls.len() as u64;
-        let oldest = ring.calls.get(ring.oldest).filter(|_| has_lost);
+        let first = ring.first();
+        let oldest = ring.get(first).filter(|_| first > 1);
         Kept {
             newest: ring.newest,
-            calls: ring.calls.len(),
+            calls: ring.len(),
             most: self.0.most,
             complete_since_ms: oldest.map_or(self.0.begun_ms, |call| call.started_ms),
         }
@@ -128,7 +133,7 @@ impl Activity {
     /// once: for all of them, ask again from [`Batch::next`].
     pub fn step(&self, filter: &ActivityFilter, from: u64, direction: Direction, most: usize) -> Batch {
         let ring = self.ring();
-        let first = ring.newest + 1 - ring.calls.len() as u64;
+        let first = ring.first();
         let mut batch = Batch::default();
         let mut at = match direction {
             Direction::OldestFirst => from.saturating_add(1).max(first),
@@ -160,32 +165,42 @@ impl Activity {
 }
 
 impl Ring {
-    /// Puts a call in the place of the oldest, if there are as many as may be, and returns that one.
-    fn put(&mut self, call: Call, most: usize) -> Option<Call> {
+    /// Puts a call behind the others, and returns the oldest ones once there are as many as are kept without them.
+    fn put(&mut self, call: Call) -> Option<Vec<Call>> {
         self.newest += 1;
-        if self.calls.len() < most {
-            self.calls.push(call);
+        if let Some(last) = self.pieces.back_mut().filter(|last| last.len() < PIECE) {
+            last.push(call);
             return None;
         }
-        let place = self.calls.get_mut(self.oldest)?;
-        let gone = std::mem::replace(place, call);
-        self.oldest += 1;
-        if self.oldest == self.calls.len() {
-            self.oldest = 0;
-        }
-        // The whole ring is larger than a processor's caches. A look at the place of the next call, which nobody waits for, has it
-        // there when that call is noted.
-        if let Some(next) = self.calls.get(self.oldest) {
-            black_box(next.started_ms);
-        }
-        Some(gone)
+        let gone = if self.whole() >= self.most + PIECE { self.pieces.pop_front() } else { None };
+        let mut piece = Vec::with_capacity(PIECE);
+        piece.push(call);
+        self.pieces.push_back(piece);
+        gone
+    }
+
+    /// Returns the number of calls that are there, seen or not.
+    fn whole(&self) -> usize {
+        self.pieces.back().map_or(0, |last| (self.pieces.len() - 1) * PIECE + last.len())
+    }
+
+    /// Returns the number of calls that are kept.
+    fn len(&self) -> usize {
+        self.whole().min(self.most)
+    }
+
+    /// Returns the number of the oldest call that is kept.
+    fn first(&self) -> u64 {
+        self.newest + 1 - self.len() as u64
     }
 
     fn get(&self, number: u64) -> Option<&Call> {
         let back = usize::try_from(self.newest.checked_sub(number)?).ok()?;
-        let forth = self.calls.len().checked_sub(back + 1)?;
-        let at = self.oldest + forth;
-        self.calls.get(if at < self.calls.len() { at } else { at - self.calls.len() })
+        if back >= self.len() {
+            return None;
+        }
+        let at = self.whole() - 1 - back;
+        self.pieces.get(at / PIECE)?.get(at % PIECE)
     }
 }
 

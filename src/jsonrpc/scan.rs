@@ -6,6 +6,8 @@ use crate::text::Raw;
 
 /// Most containers that are nested in a value.
 const MAX_NESTED: u32 = 127;
+/// Number of words without a special byte in a row after which a string counts as a long one.
+const LONG_WORDS: u32 = 8;
 /// Ones and tops of the eight bytes of a word.
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
@@ -210,7 +212,7 @@ impl<'a> Reader<'a> {
 
     /// Takes the rest of a string, behind its first quote. Returns `true` if nothing in it is escaped.
     fn string(&mut self) -> Option<bool> {
-        let mut is_plain = true;
+        let (mut is_plain, mut plain_words) = (true, 0);
         loop {
             while let Some(word) = self.text.as_bytes().get(self.at..).and_then(|rest| rest.first_chunk()) {
                 let special = special_bytes(u64::from_le_bytes(*word));
@@ -219,7 +221,13 @@ impl<'a> Reader<'a> {
                     break;
                 }
                 self.at += 8;
+                plain_words += 1;
+                if plain_words == LONG_WORDS {
+                    self.plain_run()?;
+                    break;
+                }
             }
+            plain_words = 0;
             match self.next()? {
                 b'"' => return Some(is_plain),
                 b'\\' => {
@@ -230,6 +238,20 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Passes over all up to the next quote or backslash; `None` if there is none, or a control character before it. For long
+    /// runs: both looks at them are vector instructions.
+    fn plain_run(&mut self) -> Option<()> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let run = &rest[..memchr::memchr2(b'"', b'\\', rest)?];
+        let has_control = |bytes: &[u8]| bytes.iter().fold(0, |any, byte| any | u8::from(*byte < 0x20)) != 0;
+        let (blocks, tail) = run.as_chunks::<128>();
+        if blocks.iter().any(|block| has_control(block)) || has_control(tail) {
+            return None;
+        }
+        self.at += run.len();
+        Some(())
     }
 
     fn escape(&mut self) -> Option<()> {
@@ -378,6 +400,8 @@ mod tests {
             any::<i64>().prop_map(Value::from),
             any::<f64>().prop_map(Value::from),
             ".{0,20}".prop_map(Value::from),
+            // Long enough for whole blocks.
+            "[a-z]{0,400}\\PC?[a-z]{0,200}".prop_map(Value::from),
         ];
         let value = leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
