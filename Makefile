@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers conformance clients clients-short remotes remotes-names remotes-day authorization prometheus traces browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-activity bench-gateway bench-remotes bench-ui
+.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers sdk test-sdk conformance clients clients-short remotes remotes-names remotes-day authorization prometheus traces browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-activity bench-gateway bench-starts budget bench-remotes bench-ui
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -74,6 +74,15 @@ conformance: ## The official MCP conformance suite against /mcp, in front of chi
 # The daemon is there after `cargo test` as well; building it alone would build some crates anew.
 try_docs = python3 -B tests/docs/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor
 try_clients = python3 -B tests/clients/run.py --daemon $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor
+
+sdk: ## Write the clients' types anew, of the OpenAPI documents; needs what `make test-sdk` has installed
+	python3 -B sdk/python/generate.py
+	cd sdk/typescript && npm run --silent generate
+	cd sdk/go && go generate .
+
+test-sdk: ## The clients in TypeScript, Python and Go: their own tests and checks, then 131 promises against a real daemon in each: ONLY=python|typescript|go
+	cargo test --locked --test gateway --no-run
+	sdk/test.sh $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(or $(CARGO_TARGET_DIR),target)/debug/fake-mcp $(ONLY)
 
 clients: ## Twelve MCP clients that others wrote, against /mcp in front of a child of each era, some 15 minutes: ONLY=client[:era[:place]]
 	tests/clients/install.sh
@@ -189,6 +198,17 @@ bench: ## Run all benches (minutes; leave the machine alone meanwhile)
 bench-activity: ## What it takes to find calls among 100,000 of 20 keys over 50 tools, to record one, and to have the dashboard open; fails beyond its bars
 	cargo test --locked --release --lib any_filter_over_100_000_calls -- --nocapture
 	cargo bench --locked --features bench --bench gateway -- --variants gateway,unrecorded,watched --levels 64 --rounds 21 --bars
+
+budget: ## Instructions and pieces of memory of a call (small, 64 KiB, an MCP client's), against benches/budget.json: more than 5 % above fails; RECORD=1 writes it anew
+	cargo build --locked --release --bin mcpvisor
+	cargo test --locked --test gateway --no-run
+	CALLS=1600 python3 -B benches/instructions.py --budget benches/budget.json $(if $(RECORD),--record) \
+	  $(or $(CARGO_TARGET_DIR),target)/debug/fake-mcp $(or $(CARGO_TARGET_DIR),target)/release/mcpvisor
+
+bench-starts: ## How long servers take to answer after a start of the daemon, and after `kill -9`: BESIDE= as below
+	cargo bench --locked --features bench --bench gateway --no-run
+	python3 -B benches/starts.py "$$(ls -t $(or $(CARGO_TARGET_DIR),target)/release/deps/gateway-* | grep -v '\.d$$' | head -1)" \
+	  $(if $(BESIDE),$(abspath $(BESIDE))) $(or $(CARGO_TARGET_DIR),target)/release/mcpvisor
 
 bench-gateway: ## Only the whole path of a call, next to its two baselines: BESIDE=path of another build of the daemon
 	$(if $(BESIDE),BENCH_BESIDE=$(abspath $(BESIDE))) cargo bench --locked --features bench --bench gateway

@@ -2,9 +2,11 @@
 """Counts what one call of `POST /v1/mcp/invoke` costs outside the kernel: instructions and pieces of memory.
 
     python3 benches/instructions.py CHILD DAEMON...
+    python3 benches/instructions.py --budget FILE CHILD DAEMON      (what .ci/run does; --record writes FILE anew)
 
-CHILD is the bench program, which is also the echo server (`--echo-child`); each DAEMON is a build of mcpvisor. 16
-connections make 12,800 calls, every answer is checked, and what the daemon does meanwhile is counted. Instructions
+CHILD is the bench program, which is also the echo server (`--echo-child`), or the tests' `fake-mcp`; each DAEMON is a build of
+mcpvisor. With a budget, what FILE says of each route is compared with what is counted: more than a twentieth above it fails. 16
+connections make 12,800 calls (CALLS says otherwise), every answer is checked, and what the daemon does meanwhile is counted. Instructions
 repeat within half a hundredth for the same build, whatever else the machine does; what is compared has to be built with
 one profile. With KEEP=PATH in the environment, callgrind's file for the first DAEMON is kept as PATH-1, and so on. With ROUTES=v1,mcp,all each build is counted once for each of
 these: `/v1/mcp/invoke`, a modern `tools/call` on `/mcp/echo`, and the same on `/mcp`. With SERVERS=100 and TOOLS=20 there
@@ -30,7 +32,9 @@ import threading
 import time
 import urllib.request
 
-CONNECTIONS, CALLS, WARM_UP = 16, 12_800, 1_600
+CONNECTIONS, CALLS, WARM_UP = 16, int(os.environ.get("CALLS", 12_800)), 1_600
+# What may be above a budget, and has to be below it before it is to be lowered.
+SPARE = 1.05
 LIBRARY = pathlib.Path("/usr/libexec/valgrind")
 # Place of the table of system calls in callgrind of valgrind 3.19.0-1 (Debian 12, amd64).
 TABLE = 0x253D90
@@ -71,6 +75,9 @@ REQUESTS = {
     "all": ("/mcp", MODERN % "echo__echo", CALL % "echo__echo"),
     "proxy": ("/mcp", MODERN % "echo", CALL % "echo"),
 }
+# 64 KiB there and back.
+LARGE = '{"tool":"echo","mcp_id":"echo","arguments":{"text":"%s","nonce":"%%s"}}' % ("0123456789abcdef" * 4096)
+REQUESTS["large"] = ("/v1/mcp/invoke", "", LARGE)
 REQUESTS |= {"remote": REQUESTS["v1"], "remote-mcp": REQUESTS["mcp"], "remote-legacy": REQUESTS["v1"]}
 
 
@@ -127,7 +134,9 @@ class Daemon:
 
     def options(self, child):
         servers, config = self.folder / "servers.json", self.folder / "mcpvisor.toml"
-        definition = {"command": child, "args": ["--echo-child", "--tools", os.environ.get("TOOLS", "1")]}
+        is_fake = pathlib.Path(child).name == "fake-mcp"
+        mode = ["--era", "both"] if is_fake else ["--echo-child", "--tools", os.environ.get("TOOLS", "1")]
+        definition = {"command": child, "args": mode}
         if self.remote:
             definition = {"url": self.remote.url}
         further = {f"server{number}": definition for number in range(1, int(os.environ.get("SERVERS", "1")))}
@@ -255,17 +264,50 @@ def pieces(program, child, route, scratch, _number):
             return (read() - begin) / CALLS
 
 
-def main():
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    child, programs = sys.argv[1], sys.argv[2:]
-    routes = os.environ.get("ROUTES", "v1").split(",")
+def counted(programs, child, routes):
+    """Counts each route of each build: instructions and pieces of memory a call."""
     with tempfile.TemporaryDirectory(prefix="mcpvisor-count-") as scratch:
+        scratch = pathlib.Path(scratch)
         builds = [(program, route) for program in programs for route in routes]
         for number, (program, route) in enumerate(builds, 1):
-            scratch = pathlib.Path(scratch)
             cost, memory = (count(program, child, route, scratch, number) for count in (instructions, pieces))
             print(f"{cost:10.0f} instructions, {memory:6.2f} pieces of memory a call: {route} of {program}", flush=True)
+            yield route, {"instructions": round(cost), "pieces": round(memory, 2)}
+
+
+def against(file, child, program, is_recorded):
+    """Compares a build with a budget, or writes the budget anew. Returns what is beyond it."""
+    file = pathlib.Path(file)
+    budget = json.loads(file.read_text())
+    now = dict(counted([program], child, budget))
+    if is_recorded:
+        file.write_text(json.dumps(now, indent=2) + "\n")
+        return []
+    beyond = []
+    for route, limits in budget.items():
+        for what, limit in limits.items():
+            ratio = now[route][what] / limit
+            line = f"{route}: {now[route][what]:,} {what} a call, {ratio - 1:+.1%} of the {limit:,} in {file.name}"
+            if ratio > SPARE:
+                beyond.append(line)
+            elif ratio < 1 / SPARE:
+                print(f"{line}: write it down (--record)")
+    return beyond
+
+
+def main():
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--budget"] and len(arguments) >= 4:
+        is_recorded = "--record" in arguments
+        file, child, program = (argument for argument in arguments[1:] if argument != "--record")
+        beyond = against(file, child, program, is_recorded)
+        if beyond:
+            sys.exit("a call costs more than its budget:\n  " + "\n  ".join(beyond))
+        return
+    if len(arguments) < 2:
+        sys.exit(__doc__)
+    for _ in counted(arguments[1:], arguments[0], os.environ.get("ROUTES", "v1").split(",")):
+        pass
 
 
 if __name__ == "__main__":

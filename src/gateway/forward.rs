@@ -280,15 +280,13 @@ impl Gateway {
     ) -> CallTerms<'a> {
         let (started, settings) = (Instant::now(), &self.0.settings);
         let longest = settings.max_call_timeout;
+        let of_server = handle.setting(&entry.definition, |policy| policy.call_timeout);
+        let usual = of_server.map_or(settings.call_timeout, |timeout| timeout.min(longest));
         let limits = match timeout {
             Some(timeout) => Limits { first: started + timeout, idle: timeout, hard: started + timeout },
-            None => {
-                let of_server = handle.setting(&entry.definition, |policy| policy.call_timeout);
-                let idle = of_server.map_or(settings.call_timeout, |timeout| timeout.min(longest));
-                Limits { first: started + idle, idle, hard: started + longest }
-            }
+            None => Limits { first: started + usual, idle: usual, hard: started + longest },
         };
-        CallTerms::new(started, limits, caller.key_id(), settings.call_timeout)
+        CallTerms::new(started, limits, caller.key_id(), usual)
     }
 }
 

@@ -247,6 +247,19 @@ async fn impatient_callers_do_not_open_the_breaker_for_others() {
 }
 
 #[tokio::test]
+async fn the_deadline_of_a_server_counts_for_its_breaker_however_short_it_is() {
+    let short = json!({"call_timeout": "100ms"});
+    let gateway = TestGateway::new().server("fake", with(fake(&[]), short)).start().await;
+    gateway.wait_state("fake", "ready").await;
+    for _ in 0..5 {
+        gateway.v1_invoke("fake", "sleep", json!({"ms": 60_000})).await.expect(504);
+    }
+    let refused = gateway.v1_invoke("fake", "echo", json!({"nonce": 1})).await.expect(503);
+    assert_eq!(refused["error"]["details"]["breaker"], "open");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_restart_that_is_asked_for_replaces_the_child_and_ends_every_wait() {
     let gateway = TestGateway::new()
         .server("fake", fake(&[]))

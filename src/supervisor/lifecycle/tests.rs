@@ -134,7 +134,7 @@ fn a_child_that_dies_soon_after_ready_does_not_reset_the_backoff() {
 }
 
 #[test]
-fn a_child_that_served_for_a_minute_is_replaced_at_once_and_the_next_crash_waits() {
+fn a_child_that_served_for_a_minute_is_replaced_at_once_but_not_twice() {
     let mut world = World::started();
     let waited = |world: &World| world.alarm.expect("an alarm").1.duration_since(world.now);
     for n in 0..4 {
