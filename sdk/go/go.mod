@@ -1,0 +1,3 @@
+module mcpvisor.invalid/go/mcpvisor
+
+go 1.19

@@ -1,0 +1,129 @@
+package mcpvisor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// InvokeOptions are particulars of one call; nil is none.
+type InvokeOptions struct {
+	// Timeout is the time for the answer, sent along as the deadline of the call, of which the gateway takes at
+	// most 5 minutes unless it is set otherwise. The wait here is a little longer (a tenth, 250 ms to 2 s), so that
+	// the gateway's answer, which says how far the call came, is there first. 0 leaves it to the deadline of the context, if it has one, else
+	// to the gateway (30 s, longer while the server reports progress).
+	Timeout time.Duration
+	// Context is sent along to the server, as _meta["plexmcp/context"]; anything that is an object in JSON.
+	Context any
+	// IdempotencyKey is sent as Idempotency-Key, at most 255 characters: a gateway that honours it carries the
+	// same call out once only. The client repeats nothing more for it.
+	IdempotencyKey string
+	// RequestID is sent as X-Request-Id, 1 to 128 visible ASCII characters: the gateway's log, audit and activity
+	// then have the call under it, so that Activity.List can tell how a call ended whose answer was lost. It should
+	// be unique. The gateway makes one where it is "", which costs it less.
+	RequestID string
+}
+
+// InvokeResult is what a tool answered.
+type InvokeResult struct {
+	// Result, Content and Metadata, with all digits of numbers.
+	Invocation
+	// RequestID is the id under which the gateway's log has the call.
+	RequestID string
+	// Raw is the body of the answer as it came.
+	Raw json.RawMessage
+}
+
+// Invoke calls a tool of the server with this name or id. The arguments are anything that is an object in JSON,
+// or nil. Cancelling the context cancels the call at the server. A tool that reports an error is ErrToolFailed.
+func (c *Client) Invoke(ctx context.Context, mcp, tool string, arguments any, options *InvokeOptions) (*InvokeResult, error) {
+	if options == nil {
+		options = &InvokeOptions{}
+	}
+	if !visible(options.IdempotencyKey + options.RequestID) {
+		return nil, refused("IdempotencyKey and RequestID have to be visible ASCII")
+	}
+	body := struct {
+		MCP       string `json:"mcp_id"`
+		Tool      string `json:"tool"`
+		Arguments any    `json:"arguments,omitempty"`
+		Timeout   int64  `json:"timeout,omitempty"`
+		Context   any    `json:"context,omitempty"`
+	}{MCP: mcp, Tool: tool, Arguments: arguments, Context: options.Context}
+	r := &request{method: http.MethodPost, path: "/v1/mcp/invoke", header: http.Header{}}
+	if options.IdempotencyKey != "" {
+		r.header.Set("Idempotency-Key", options.IdempotencyKey)
+	}
+	if options.RequestID != "" {
+		r.header.Set("X-Request-Id", options.RequestID)
+	}
+	a, err := c.call(ctx, r, options.Timeout, func(timeout int64) any {
+		body.Timeout = timeout
+		return body
+	})
+	if err != nil {
+		return nil, err
+	}
+	whole, err := unwrap[Invocation](a)
+	if err != nil {
+		return nil, err
+	}
+	if whole.Data.Result == nil {
+		return nil, a.unusable("it has no `result`", nil)
+	}
+	return &InvokeResult{Invocation: *whole.Data, RequestID: a.header.Get("X-Request-Id"), Raw: a.body}, nil
+}
+
+// call sends what has a deadline in its body.
+func (c *Client) call(ctx context.Context, r *request, timeout time.Duration, body func(timeout int64) any) (*answer, error) {
+	d := newDeadline(ctx, timeout, r)
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
+	r.until = d.chosen
+	r.body = func() ([]byte, error) { return json.Marshal(body(d.milliseconds(time.Now()))) }
+	a, err := c.send(ctx, r)
+	if d.chosen.IsZero() && !d.context.IsZero() && refusesTimeout(err) {
+		// The context may have more time than this gateway is set to give a call: its own deadline holds then.
+		d.silent = true
+		a, err = c.send(ctx, r)
+	}
+	return a, err
+}
+
+// refusesTimeout reports whether a request was refused for nothing but its deadline.
+func refusesTimeout(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e.Code != "invalid_request" || e.Phase != PhaseNotSent {
+		return false
+	}
+	var fields FieldProblems
+	return json.Unmarshal(e.Details, &fields) == nil && len(fields) == 1 && fields["timeout"] != ""
+}
+
+// InvokeAs is Invoke with the result read into a type. Numbers in it that have none, as in a map[string]any, are
+// json.Number, so that no digit is lost. Where the result does not fit the type, the call has been carried out
+// all the same: the error is ErrProtocol, and the InvokeResult is there beside it.
+func InvokeAs[T any](ctx context.Context, c *Client, mcp, tool string, arguments any, options *InvokeOptions) (T, *InvokeResult, error) {
+	var value T
+	result, err := c.Invoke(ctx, mcp, tool, arguments, options)
+	if err != nil {
+		return value, nil, err
+	}
+	reader := json.NewDecoder(bytes.NewReader(result.Result))
+	reader.UseNumber()
+	if err := reader.Decode(&value); err != nil {
+		return value, result, &Error{
+			Kind:      ErrProtocol,
+			Message:   "the tool was called, and its result is of another type: " + err.Error(),
+			Status:    http.StatusOK,
+			RequestID: result.RequestID,
+			Fault:     FaultServer,
+			Phase:     PhaseInFlight,
+			cause:     err,
+		}
+	}
+	return value, result, nil
+}

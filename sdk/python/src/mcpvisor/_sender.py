@@ -1,0 +1,104 @@
+"""Sends requests, waits, and sends again what may be sent again, in the form that the name of this file says."""
+
+# Made by `derive_sync.py` from `_async_sender.py`: edit that one.
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any, TypeVar
+
+import httpx
+
+from ._answers import answer_of
+from ._config import Config
+from ._errors import McpvisorError, ProtocolError
+from ._lost import error_of_transport
+from ._requests import Clock, Operation, request_arguments
+from ._retry import wait_before_retry
+
+T = TypeVar("T")
+
+STREAM_SILENCE = 45.0
+"""Seconds without a byte after which a stream counts as lost; the daemon sends a comment every 15."""
+
+
+class Sender:
+    """The connections of a client."""
+
+    def __init__(self, config: Config, transport: httpx.BaseTransport | None) -> None:
+        self._config = config
+        self._http = httpx.Client(headers=config.headers, transport=transport, follow_redirects=False)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._http.close()
+
+    def run(self, operation: Operation[T]) -> T:
+        """What the answer means, over all repeats."""
+        clock = Clock(operation, self._config)
+        attempt = 0
+        while True:
+            try:
+                return self._once(operation, clock)
+            except McpvisorError as error:
+                self._wait_or_raise(error, attempt, clock)
+            attempt += 1
+
+    def _wait_or_raise(self, error: McpvisorError, attempt: int, clock: Clock) -> None:
+        wait = wait_before_retry(
+            error,
+            attempt=attempt,
+            max_retries=self._config.max_retries,
+            remaining=clock.remaining(),
+            chance=random.random(),
+        )
+        if wait is None:
+            raise error
+        time.sleep(wait)
+
+    def _once(self, operation: Operation[T], clock: Clock) -> T:
+        response = self._begin(operation, clock)
+        content = self._read(operation, response, clock)
+        answer = answer_of(response.status_code, response.headers, content, enveloped=operation.enveloped)
+        return operation.read(answer)
+
+    def _begin(self, operation: Operation[Any], clock: Clock) -> httpx.Response:
+        request = self._http.build_request(**request_arguments(operation, self._config, clock))
+        try:
+            return self._http.send(request, stream=True)
+        except httpx.HTTPError as problem:
+            raise error_of_transport(problem, clock, answered=False, reads_only=operation.reads_only) from problem
+
+    def _read(self, operation: Operation[Any], response: httpx.Response, clock: Clock) -> bytes:
+        pieces: list[bytes] = []
+        try:
+            for piece in response.iter_bytes():
+                pieces.append(piece)
+                clock.patience()
+        except httpx.HTTPError as problem:
+            raise error_of_transport(problem, clock, answered=True, reads_only=operation.reads_only) from problem
+        finally:
+            response.close()
+        return b"".join(pieces)
+
+    def open(self, operation: Operation[Any]) -> httpx.Response:
+        """The answer that is a stream of events, from its first byte on, over all repeats."""
+        clock = Clock(operation, self._config)
+        attempt = 0
+        while True:
+            try:
+                return self._open_once(operation, clock)
+            except McpvisorError as error:
+                self._wait_or_raise(error, attempt, clock)
+            attempt += 1
+
+    def _open_once(self, operation: Operation[Any], clock: Clock) -> httpx.Response:
+        response = self._begin(operation, clock)
+        if response.status_code == 200 and response.headers.get("content-type", "").startswith("text/event-stream"):
+            # From here on only silence ends the wait. The transport looks at this when it reads on.
+            response.request.extensions["timeout"]["read"] = STREAM_SILENCE
+            return response
+        content = self._read(operation, response, clock)
+        answer_of(response.status_code, response.headers, content, enveloped=operation.enveloped)
+        raise ProtocolError("the answer is no stream of events", status=response.status_code, fault="network")
