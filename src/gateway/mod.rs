@@ -381,7 +381,7 @@ impl Follower {
             id: entry.id.clone(),
             name: entry.name.clone(),
             definition: entry.definition.clone(),
-            is_of_api: entry.origin == registry::Origin::Api,
+            is_of_api: entry.is_addressed_by_api(),
             remembered: catalog_cache.of(entry),
         });
         self.supervisor.apply(specs.collect());

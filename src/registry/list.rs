@@ -49,8 +49,18 @@ pub struct ServerEntry {
     pub updated_at: SystemTime,
     /// Maker of the server: the API or a servers file.
     pub origin: Origin,
+    /// `true` if a servers file made it and the API has said since where it connects to: then the rules for addresses of
+    /// the API hold, as for one that the API made.
+    pub(super) is_readdressed: bool,
     /// Position among the others; larger is later. Unique in the set.
     pub(super) position: u64,
+}
+
+impl ServerEntry {
+    /// Reports whether it is the API that said where the server is, if it is a remote one.
+    pub fn is_addressed_by_api(&self) -> bool {
+        self.origin == Origin::Api || self.is_readdressed
+    }
 }
 
 /// All servers, in the order they were made.

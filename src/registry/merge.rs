@@ -117,8 +117,8 @@ fn merged(last: &Raw, wanted: &Raw, live: &Raw) -> Raw {
 pub(super) enum Step {
     /// New server.
     Add { name: String, definition: Definition },
-    /// Another definition for a server of this file.
-    Change { name: String, definition: Definition },
+    /// Another definition for a server of this file; `addresses` if the file says where it connects to.
+    Change { name: String, definition: Definition, addresses: bool },
     /// The file's definition for a server that somebody else or another file made; it belongs to this file from
     /// then on.
     TakeOver { name: String, definition: Definition },
@@ -178,6 +178,7 @@ fn step(
     if equivalent(live_raw, wanted.raw())
         && live.definition.problems() == wanted.problems()
         && !live.origin.is_other_file(file)
+        && !live.is_readdressed
     {
         return None;
     }
@@ -192,9 +193,11 @@ fn step(
         }
         _ => wanted.clone(),
     };
-    let differs =
-        !equivalent(definition.raw(), live_raw) || definition.problems() != live.definition.problems();
-    differs.then_some(Step::Change { name, definition })
+    let addresses = definition.connects_like(wanted);
+    let differs = !equivalent(definition.raw(), live_raw)
+        || definition.problems() != live.definition.problems()
+        || live.is_readdressed && addresses;
+    differs.then_some(Step::Change { name, definition, addresses })
 }
 
 /// Time and ids for new and changed entries.
@@ -221,13 +224,25 @@ impl ChangeContext<'_> {
             created_at: self.now,
             updated_at: self.now,
             origin,
+            is_readdressed: false,
             position,
         }
     }
 
     /// Returns the server with another definition, changed now.
-    pub(super) fn redefined(&self, entry: &ServerEntry, definition: Definition) -> ServerEntry {
-        ServerEntry { definition: Arc::new(definition), updated_at: self.now, ..entry.clone() }
+    fn redefined(&self, entry: &ServerEntry, definition: Definition, is_readdressed: bool) -> ServerEntry {
+        ServerEntry {
+            definition: Arc::new(definition),
+            updated_at: self.now,
+            is_readdressed,
+            ..entry.clone()
+        }
+    }
+
+    /// Returns the server with another definition by the API, changed now.
+    pub(super) fn redefined_by_api(&self, entry: &ServerEntry, definition: Definition) -> ServerEntry {
+        let is_readdressed = entry.is_readdressed || !definition.connects_like(&entry.definition);
+        self.redefined(entry, definition, is_readdressed)
     }
 }
 
@@ -248,12 +263,12 @@ pub(super) fn after_steps(
                 entries.push(Arc::new(stamp.entry(&name, definition, origin(), position)));
                 position += 1;
             }
-            Step::Change { name, definition } => {
-                replace(&mut entries, &name, |entry| stamp.redefined(entry, definition));
-            }
+            Step::Change { name, definition, addresses } => replace(&mut entries, &name, |entry| {
+                stamp.redefined(entry, definition, entry.is_readdressed && !addresses)
+            }),
             Step::TakeOver { name, definition } => replace(&mut entries, &name, |entry| ServerEntry {
                 origin: origin(),
-                ..stamp.redefined(entry, definition)
+                ..stamp.redefined(entry, definition, false)
             }),
         }
     }
@@ -308,7 +323,7 @@ fn imported(
         let definition = if same_text { entry.definition.clone() } else { Arc::new(definition) };
         ServerEntry { definition, ..ServerEntry::clone(entry) }
     } else {
-        stamp.redefined(entry, definition)
+        stamp.redefined_by_api(entry, definition)
     };
     next.position = position;
     Arc::new(next)

@@ -255,7 +255,9 @@ impl Registry {
         let definition = Definition::parse(raw).map_err(|problems| Error::InvalidDefinition { problems })?;
         self.allowed.check(name, &definition)?;
         let mut entries = list.entries().to_vec();
-        with_stamp(|stamp| merge::replace(&mut entries, name, |entry| stamp.redefined(entry, definition)));
+        with_stamp(|stamp| {
+            merge::replace(&mut entries, name, |entry| stamp.redefined_by_api(entry, definition))
+        });
         self.commit(entries, Vec::new())
     }
 

@@ -44,6 +44,8 @@ struct StoredServer<'a> {
     created_at_ms: u64,
     updated_at_ms: u64,
     origin: Origin,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_readdressed: bool,
     definition: Cow<'a, Map<String, Value>>,
     /// Reasons why the definition cannot be used, as pairs of member and reason; empty if it can be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -200,6 +202,7 @@ fn read_server(key: &[u8], value: &[u8]) -> Result<Arc<ServerEntry>, StoreError>
         created_at: unix_time::from_millis(stored.created_at_ms),
         updated_at: unix_time::from_millis(stored.updated_at_ms),
         origin: stored.origin,
+        is_readdressed: stored.is_readdressed,
         position: stored.position,
     }))
 }
@@ -231,6 +234,7 @@ fn put_server(entry: &ServerEntry) -> Result<Op, StoreError> {
         created_at_ms: unix_time::millis(entry.created_at),
         updated_at_ms: unix_time::millis(entry.updated_at),
         origin: entry.origin.clone(),
+        is_readdressed: entry.is_readdressed,
         definition: Cow::Borrowed(entry.definition.raw()),
         faults: entry.definition.problems().iter().map(fault).collect(),
     };

@@ -267,6 +267,36 @@ fn a_bad_entry_of_a_named_file_is_kept_failed_and_mending_it_is_a_change() {
 }
 
 #[test]
+fn who_said_last_where_a_server_is_is_known_also_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut registry = on_disk(dir.path());
+    let by_api = |registry: &Registry| registry.list().by_name("a").expect("there").is_addressed_by_api();
+    let at = |url: &str| named_file(json!({"a": {"url": url}}));
+    registry.apply_file("/f", &at("https://one.example/mcp")).unwrap();
+    registry.update("a", object(json!({"headers": {"x": "1"}, "disabled": true}))).unwrap();
+    assert!(!by_api(&registry), "what it says there is another matter");
+    for changed in [
+        json!({"url": "https://two.example/mcp"}),
+        json!({"mcpvisor": {"auth": {"type": "login", "issuer": "https://three.example"}}}),
+        json!({"command": "cat"}),
+    ] {
+        registry.apply_file("/f", &named_file(json!({}))).unwrap();
+        registry.apply_file("/f", &at("https://one.example/mcp")).unwrap();
+        assert!(!by_api(&registry));
+        registry.update("a", object(changed.clone())).unwrap();
+        assert!(by_api(&registry), "{changed}");
+    }
+    registry.update("a", object(json!({"command": null, "url": "https://two.example/mcp"}))).unwrap();
+    drop(registry);
+    let mut registry = on_disk(dir.path());
+    assert!(by_api(&registry));
+    registry.apply_file("/f", &at("https://one.example/mcp")).unwrap();
+    assert!(by_api(&registry), "the file says what it has said before");
+    assert_eq!(registry.apply_file("/f", &at("https://two.example/mcp")).unwrap().changed, ["a"]);
+    assert!(!by_api(&registry), "the file says the same now");
+}
+
+#[test]
 fn a_file_that_has_no_servers_any_more_is_not_believed_at_first_sight() {
     let dir = tempfile::tempdir().unwrap();
     let mut registry = on_disk(dir.path());

@@ -175,6 +175,16 @@ impl Definition {
         self.remote.as_ref().filter(|_| self.command.is_none())
     }
 
+    /// Reports whether it connects to what the other one does: the address, the authorization server and the proxy. Two that
+    /// connect to nothing do.
+    pub fn connects_like(&self, other: &Definition) -> bool {
+        let ends = |of: &Definition| {
+            let policy = &of.policy.remote;
+            of.remote().map(|to| (to.address().to_owned(), policy.auth.clone(), policy.proxy.clone()))
+        };
+        ends(self) == ends(other)
+    }
+
     /// Returns the transport over which the server is reached.
     pub fn transport(&self) -> Transport {
         self.remote().map_or(Transport::Stdio, Remote::transport)

@@ -228,7 +228,7 @@ fn api(live: &ServerList, name: &str, value: Option<Value>) -> ServerList {
     match value {
         None => entries.retain(|entry| *entry.name != *name),
         Some(value) if live.by_name(name).is_some() => with_stamp(at(3), |stamp| {
-            replace(&mut entries, name, |entry| stamp.redefined(entry, definition(value)));
+            replace(&mut entries, name, |entry| stamp.redefined_by_api(entry, definition(value)));
         }),
         Some(value) => {
             let position = live.next_position();
