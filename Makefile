@@ -80,7 +80,7 @@ sdk: ## Write the clients' types anew, of the OpenAPI documents; needs what `mak
 	cd sdk/typescript && npm run --silent generate
 	cd sdk/go && go generate .
 
-test-sdk: ## The clients in TypeScript, Python and Go: their own tests and checks, then 131 promises against a real daemon in each: ONLY=python|typescript|go
+test-sdk: ## The clients in TypeScript, Python and Go: their own tests and checks, then 132 promises against a real daemon in each: ONLY=python|typescript|go
 	cargo test --locked --test gateway --no-run
 	sdk/test.sh $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(or $(CARGO_TARGET_DIR),target)/debug/fake-mcp $(ONLY)
 

@@ -7,7 +7,7 @@ import threading
 import time
 
 from harness import Case, check, equal
-from stand_in import StandIn, cut, data, failure, hang_up
+from stand_in import StandIn, answer, cut, data, failure, hang_up
 from table import promise
 
 GROUP = "retries"
@@ -52,6 +52,17 @@ def unreachable_in_flight(case: Case) -> None:
         case.invoke("m", "t").fails_as("ServerUnavailable", phase="in_flight", is_retryable=False)
         equal(stand_in.count("POST"), 1, "requests that came")
         case.invoke("m", "t").fails_as("ServerUnavailable", phase="unknown", is_retryable=False)
+        equal(stand_in.count("POST"), 2, "requests that came")
+
+
+@promise(GROUP, "a question is not asked again, however it was refused: its tools may have run")
+def questions_once(case: Case) -> None:
+    refusal = answer(503, {"error": "The daemon is stopping", "code": "service_unavailable"}, {"retry-after": "0"})
+    with StandIn(rest=refusal) as stand_in:
+        case.client(base_url=stand_in.url, max_retries=2)
+        for stream in (False, True):
+            asked = case.op("api.query", server="m", query="q", stream=stream)
+            asked.fails_as("ServerUnavailable", status=503, phase="unknown", is_retryable=False)
         equal(stand_in.count("POST"), 2, "requests that came")
 
 

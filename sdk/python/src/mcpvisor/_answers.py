@@ -51,8 +51,14 @@ class Answer:
         )
 
 
-def answer_of(status: int, headers: Mapping[str, str], content: bytes, *, enveloped: bool) -> Answer:
-    """The answer of the API, in the envelope of `/v1` or without; raises the error that it tells."""
+def answer_of(
+    status: int, headers: Mapping[str, str], content: bytes, *, enveloped: bool, may_have_worked: bool = False
+) -> Answer:
+    """The answer of the API, in the envelope of `/v1` or without; raises the error that it tells.
+
+    With `may_have_worked` no error from 500 on proves that nothing was carried out, whatever it says: a daemon that stops
+    answers a question so whose tools have run.
+    """
     request_id = headers.get("x-request-id")
     try:
         body = json.loads(content)
@@ -60,7 +66,10 @@ def answer_of(status: int, headers: Mapping[str, str], content: bytes, *, envelo
         raise _unreadable(status, headers, content, request_id) from problem
     members = object_of(body)
     if not 200 <= status < 300 or members.get("success") is False:
-        raise error_of_body(status, headers, members, content)
+        error = error_of_body(status, headers, members, content)
+        if may_have_worked and status >= 500:
+            error.phase, error.is_retryable = "unknown", False
+        raise error
     answer = Answer(members, request_id)
     if not isinstance(body, dict):
         raise answer.misshapen("no object")

@@ -174,4 +174,5 @@ def query(
         deadline=None if timeout is None else checked_timeout(timeout),
         tells_deadline=True,
         timeout=QUERY_TIMEOUT + GRACE,
+        may_have_worked=True,
     )

@@ -38,6 +38,8 @@ class Operation(Generic[T]):
     tells_deadline: bool = False
     timeout: float | None = None
     """Seconds to wait without a deadline, where the client's own timeout would be too short for it."""
+    may_have_worked: bool = False
+    """True where even an answer that looks like a refusal may come when something has been carried out."""
 
     @property
     def enveloped(self) -> bool:

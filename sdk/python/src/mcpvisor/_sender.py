@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ._answers import answer_of
+from ._answers import Answer, answer_of
 from ._config import Config
 from ._errors import McpvisorError, ProtocolError
 from ._lost import error_of_transport
@@ -60,8 +60,7 @@ class Sender:
     def _once(self, operation: Operation[T], clock: Clock) -> T:
         response = self._begin(operation, clock)
         content = self._read(operation, response, clock)
-        answer = answer_of(response.status_code, response.headers, content, enveloped=operation.enveloped)
-        return operation.read(answer)
+        return operation.read(_answer(operation, response, content))
 
     def _begin(self, operation: Operation[Any], clock: Clock) -> httpx.Response:
         request = self._http.build_request(**request_arguments(operation, self._config, clock))
@@ -100,5 +99,15 @@ class Sender:
             response.request.extensions["timeout"]["read"] = STREAM_SILENCE
             return response
         content = self._read(operation, response, clock)
-        answer_of(response.status_code, response.headers, content, enveloped=operation.enveloped)
+        _answer(operation, response, content)
         raise ProtocolError("the answer is no stream of events", status=response.status_code, fault="network")
+
+
+def _answer(operation: Operation[Any], response: httpx.Response, content: bytes) -> Answer:
+    return answer_of(
+        response.status_code,
+        response.headers,
+        content,
+        enveloped=operation.enveloped,
+        may_have_worked=operation.may_have_worked,
+    )
