@@ -56,8 +56,8 @@ def answer_of(
 ) -> Answer:
     """The answer of the API, in the envelope of `/v1` or without; raises the error that it tells.
 
-    With `may_have_worked` no error from 500 on proves that nothing was carried out, whatever it says: a daemon that stops
-    answers a question so whose tools have run.
+    With `may_have_worked` no error from 500 on proves that nothing was carried out, whatever it says: a daemon that
+    stops answers a question so whose tools have run.
     """
     request_id = headers.get("x-request-id")
     try:
