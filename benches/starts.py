@@ -21,14 +21,14 @@ import http.client
 import json
 import os
 import pathlib
-import re
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+
+from instructions import announced_address
 
 ROUNDS = int(os.environ.get("ROUNDS", 9))
 SERVERS = [int(n) for n in os.environ.get("SERVERS", "50,500").split(",") if n]
@@ -54,12 +54,7 @@ class Daemon:
         self.process = subprocess.Popen(
             [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        self.port = None
-        for line in self.process.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
-                self.port = int(found[1])
-                break
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        self.port = announced_address(self.process)
         self.key = (folder / "data" / "owner.key").read_text().strip()
         self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
 

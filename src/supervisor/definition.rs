@@ -178,11 +178,13 @@ impl Definition {
     /// Reports whether it connects to what the other one does: the address, the authorization server and the proxy. Two that
     /// connect to nothing do.
     pub fn connects_like(&self, other: &Definition) -> bool {
-        let ends = |of: &Definition| {
-            let policy = &of.policy.remote;
-            of.remote().map(|to| (to.address().to_owned(), policy.auth.clone(), policy.proxy.clone()))
-        };
-        ends(self) == ends(other)
+        match (self.remote(), other.remote()) {
+            (Some(one), Some(two)) => {
+                let (of_one, of_two) = (&self.policy.remote, &other.policy.remote);
+                (one.address(), &of_one.auth, &of_one.proxy) == (two.address(), &of_two.auth, &of_two.proxy)
+            }
+            (one, two) => one.is_none() && two.is_none(),
+        }
     }
 
     /// Returns the transport over which the server is reached.

@@ -368,49 +368,34 @@ impl Lifecycle {
                 self.wait(Phase::Unauthorized { until, cause }, until)
             }
             (DesiredState::Running, Ending::Unavailable { cause, pause }) => {
-                self.failed(cause, pause, now, jitter)
+                self.failed(cause, Some(pause), now, jitter)
             }
+            // What has served well is replaced at once. It is still a failure: a next one soon after waits.
             (
                 DesiredState::Running,
                 Ending::Crashed(cause) | Ending::NeverRead(cause) | Ending::NotOpened { cause, .. },
-            ) if recovered => self.fell(cause, now),
-            (
-                DesiredState::Running,
-                Ending::Crashed(cause) | Ending::NeverRead(cause) | Ending::NotOpened { cause, .. },
-            ) => self.failed(cause, Duration::ZERO, now, jitter),
+            ) => self.failed(cause, (!recovered).then_some(Duration::ZERO), now, jitter),
             // Stopped without a request of this replica: the requester wants it back with
             // `DesiredState::Running`.
             (DesiredState::Running, Ending::Stopped) => self.queue(Rank::First),
         }
     }
 
-    /// Handles a child that has served well for a while and ended unasked: it is replaced at once, if at all. What it did is
-    /// still a failure: a next one soon after waits.
-    fn fell(&mut self, cause: Cause, now: Instant) -> Vec<Effect> {
+    /// Handles a child that has ended unasked: it is not replaced, or replaced after a delay of at least `pause`, at once for
+    /// `None`.
+    fn failed(&mut self, cause: Cause, pause: Option<Duration>, now: Instant, jitter: f64) -> Vec<Effect> {
         if self.is_left(&cause) {
-            return self.leave(cause);
-        }
-        self.failures = 1;
-        self.wait(Phase::Backoff { until: now, cause, hopeless: false }, now)
-    }
-
-    fn leave(&mut self, cause: Cause) -> Vec<Effect> {
-        self.epoch += 1;
-        self.phase = if is_clean(&cause) { Phase::Over { cause } } else { Phase::Failed { cause } };
-        vec![]
-    }
-
-    /// Handles a child that has ended unasked: it is not replaced, or replaced after a delay of at least `pause`.
-    fn failed(&mut self, cause: Cause, pause: Duration, now: Instant, jitter: f64) -> Vec<Effect> {
-        if self.is_left(&cause) {
-            return self.leave(cause);
+            self.epoch += 1;
+            self.phase = if is_clean(&cause) { Phase::Over { cause } } else { Phase::Failed { cause } };
+            return vec![];
         }
         self.failures = self.failures.saturating_add(1);
         if self.ready_since.is_none() {
             self.failed_starts = self.failed_starts.saturating_add(1);
         }
         let hopeless = !self.ever_ready && self.futile.is_so();
-        let until = now + backoff::delay(self.failures, hopeless, jitter).max(pause);
+        let delay = pause.map(|pause| backoff::delay(self.failures, hopeless, jitter).max(pause));
+        let until = now + delay.unwrap_or_default();
         self.wait(Phase::Backoff { until, cause, hopeless }, until)
     }
 

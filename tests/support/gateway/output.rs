@@ -100,10 +100,15 @@ impl Output {
     fn up_to_date(&self) -> MutexGuard<'_, Kept> {
         let mut kept = lock(&self.kept);
         let Kept { lines, streams } = &mut *kept;
+        let most = if std::env::var_os(TEST_LOG).is_some() { KEPT_LINES_OF_TRACE } else { KEPT_LINES };
         for stream in streams.iter_mut().filter(|stream| !stream.has_ended) {
             stream.read(|name, line| {
                 lock(&self.leaks).extend(canaries::leaks(Place::Log, line));
-                keep(lines, format!("{name}: {}", String::from_utf8_lossy(line)));
+                if lines.len() >= most {
+                    // The start is worth keeping: it says where the daemon listens.
+                    lines.remove(KEPT_LINES / 4);
+                }
+                lines.push(format!("{name}: {}", String::from_utf8_lossy(line)));
             });
         }
         kept
@@ -138,13 +143,4 @@ impl Stream {
             }
         }
     }
-}
-
-fn keep(lines: &mut Vec<String>, line: String) {
-    let most = if std::env::var_os(TEST_LOG).is_some() { KEPT_LINES_OF_TRACE } else { KEPT_LINES };
-    if lines.len() >= most {
-        // The start is worth keeping: it says where the daemon listens.
-        lines.remove(KEPT_LINES / 4);
-    }
-    lines.push(line);
 }
