@@ -12,20 +12,18 @@ use crate::telemetry::metrics::OK;
 use crate::upstream::Call;
 
 impl Gateway {
-    /// Calls a tool. A call that may have reached the child is never repeated. Dropping the future cancels the call.
-    /// Where calls have to queue, each key has its own queue.
+    /// Calls a tool, by the request that was made of this call. A call that may have reached the child is never repeated.
+    /// Dropping the future cancels the call. Where calls have to queue, each key has its own queue.
     pub fn call_tool<'a>(
         &'a self,
         call: &'a ToolCall<'a>,
+        request: &'a mut PreparedCall,
         caller: &'a Principal,
     ) -> impl Future<Output = Result<ToolReply, Error>> + Send + 'a {
-        let operation = Operation::ToolCall(&call.tool);
-        let mut request = Call::new(operation.method(), tool_members(call));
-        (request.meta, request.progress) = (call.meta.clone(), true);
         let invocation = Invocation {
             server: &call.server,
-            operation,
-            call: Some(request),
+            operation: Operation::ToolCall(&call.tool),
+            call: &mut request.0,
             sent: call.arguments.map_or(0, str::len),
             timeout: call.timeout,
             found: None,
@@ -46,7 +44,7 @@ impl Gateway {
         let operation = Operation::ResourceRead(uri);
         let mut request = Call::new(operation.method(), members.into());
         request.meta = meta;
-        let call = Some(request);
+        let call = &mut Some(request);
         let invocation = Invocation { server, operation, call, sent: uri.len(), timeout, found: None };
         let answered = self.forward::<mcp::ReadContents>(caller, invocation).await?;
         let catalog = answered.handle.catalog();
@@ -54,6 +52,24 @@ impl Gateway {
         let name = known.and_then(|known| known.name.clone());
         let (server_id, latency) = (answered.entry.id.clone(), answered.latency);
         Ok(ResourceReply { server_id, contents: answered.payload, name, latency })
+    }
+}
+
+/// A call of a tool as MCP's request.
+#[derive(Debug)]
+pub struct PreparedCall(Option<Call>);
+
+impl PreparedCall {
+    /// Makes the request of a call.
+    pub fn of(call: &ToolCall<'_>) -> PreparedCall {
+        let mut request = Call::new(Operation::ToolCall(&call.tool).method(), tool_members(call));
+        (request.meta, request.progress) = (call.meta.clone(), true);
+        PreparedCall(Some(request))
+    }
+
+    /// Reports whether the server has provably not had it, also if the call was dropped before its end.
+    pub fn is_unseen(&self) -> bool {
+        self.0.is_some()
     }
 }
 

@@ -74,8 +74,9 @@ pub(super) struct Invocation<'a> {
     /// Id or exact name of the server.
     pub(super) server: &'a str,
     pub(super) operation: Operation<'a>,
-    /// The operation as MCP's request, until a child may have it. One place for it: each call keeps this.
-    pub(super) call: Option<Call>,
+    /// The operation as MCP's request, until a child may have it: `None` from then on. Whoever drops the call before its
+    /// end can tell by it whether it was sent.
+    pub(super) call: &'a mut Option<Call>,
     /// Bytes that the caller gave, as usage counts them.
     pub(super) sent: usize,
     /// Deadline of the caller, which nothing extends; `None` for the default, which progress extends.
@@ -166,7 +167,7 @@ impl Gateway {
             terms.trace = measured.trace();
             let asker = Asker { caller, entry: &entry, tool: operation.tool() };
             let reply: Result<T, Error> =
-                dispatch(&handle, &mut invocation.call, &terms, &asker).await.and_then(Payload::read);
+                dispatch(&handle, invocation.call, &terms, &asker).await.and_then(Payload::read);
             let reach = reply.as_ref().map_or_else(reach, |_| Reach::Server);
             if let (Err(refused), Reach::Nobody | Reach::Queue) = (&reply, reach) {
                 let refused = self.counted(refused.clone());
@@ -305,6 +306,13 @@ const MAX_UNKNOWN: usize = 64;
 
 fn shortened(name: &str) -> &str {
     &name[..name.floor_char_boundary(MAX_UNKNOWN)]
+}
+
+impl Error {
+    /// Reports whether the server may have carried out the call that ended with this error.
+    pub fn may_have_been_carried_out(&self) -> bool {
+        reach(self) == Reach::Server
+    }
 }
 
 /// Returns how far a call came that ended with an error.

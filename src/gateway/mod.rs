@@ -68,6 +68,7 @@ use crate::{registry, unix_time};
 pub use self::activity::{ActivityFollower, ActivityPage, ActivityReader};
 pub use self::acts::{Acts, Listener, UnderWay};
 pub use self::backing_up::BackupFile;
+pub use self::calling::PreparedCall;
 pub use self::error::Error;
 pub use self::exporting::{AuditExport, AuditPieces};
 pub use self::follow::{Follow, FollowEnd, Followed};

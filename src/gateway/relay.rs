@@ -150,8 +150,8 @@ impl Gateway {
             let (operation, sent) = (asked.operation(), members.len());
             let mut call = Call::new(operation.method(), members);
             (call.progress, call.envelope, call.exchange) = (true, Some(envelope), exchange);
-            let invocation =
-                Invocation { server: &server, operation, call: Some(call), sent, timeout, found };
+            let call = &mut Some(call);
+            let invocation = Invocation { server: &server, operation, call, sent, timeout, found };
             gateway.forward::<Counted>(&caller, invocation).await
         }
     }
@@ -200,6 +200,12 @@ impl Gateway {
     pub fn may_ask(&self, caller: &Principal, server: &str, asked: &Asked) -> Result<(), Error> {
         let entry = self.entry(caller, server)?;
         check_invokes(&*present(caller)?, &entry, asked.operation().tool())
+    }
+
+    /// Refuses a caller that may not call this tool of a server.
+    pub fn may_call(&self, caller: &Principal, server: &str, tool: &str) -> Result<(), Error> {
+        let entry = self.entry(caller, server)?;
+        check_invokes(&*present(caller)?, &entry, Some(tool))
     }
 
     /// Returns the id of the server with this id or exact name, if the caller may use it.

@@ -19,7 +19,7 @@ use super::tool_set::{ToolBinding, ToolSet};
 use super::tool_text::{ResultFormat, ToolText, cut, tell};
 use super::{AgentRequest, Answer, CallsMade, Event, Finish, ModelError, QueryError, Step};
 use crate::gateway::{
-    AuditEntry, EntryKind, Error, Gateway, Outcome, Principal, Retry, ToolCall, while_accepted,
+    AuditEntry, EntryKind, Error, Gateway, Outcome, PreparedCall, Principal, Retry, ToolCall, while_accepted,
 };
 use crate::process::read_secret_file;
 
@@ -310,7 +310,7 @@ async fn call(
         arguments: arguments.get().as_bytes(),
         outcome: Outcome::Unknown,
     };
-    let answered = gateway.call_tool(&asked, caller).await;
+    let answered = gateway.call_tool(&asked, &mut PreparedCall::of(&asked), caller).await;
     recording.outcome = match &answered {
         Ok(_) => Outcome::Done,
         Err(error) if error.facts().retry == Retry::OutcomeUnknown => Outcome::Unknown,

@@ -12,8 +12,8 @@ use mcpvisor::access::{KeyRing, Plan, Tenancy};
 use mcpvisor::audit::{self, AuditQuery, AuditSettings};
 use mcpvisor::doctor::{Doctor, StartEnvironment};
 use mcpvisor::gateway::{
-    Error, Gateway, GatewaySettings, Group, Groups, Naming, Parts, Principal, State as Running, ToolCall,
-    ToolReply, UnreadLimits,
+    Error, Gateway, GatewaySettings, Group, Groups, Naming, Parts, PreparedCall, Principal, State as Running,
+    ToolCall, ToolReply, UnreadLimits,
 };
 use mcpvisor::http::{self, Guard, PeerInfo};
 use mcpvisor::pins::PinBook;
@@ -289,7 +289,7 @@ impl Inside {
         let (server, tool) = ("fake".into(), tool.into());
         let call = ToolCall { server, tool, arguments: None, meta: bytes::Bytes::new(), timeout: None };
         wait_until(&format!("the key's place is free after {what}"), async || {
-            match self.gateway.call_tool(&call, &self.caller).await {
+            match self.gateway.call_tool(&call, &mut PreparedCall::of(&call), &self.caller).await {
                 Err(Error::TooManyCalls { .. }) => None,
                 called => Some(called.unwrap_or_else(|error| panic!("{what}: {error}"))),
             }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 
 use crate::gateway::UnreadAnswer;
@@ -29,6 +30,21 @@ pub(in crate::http) fn in_pieces(pieces: impl IntoIterator<Item = Bytes>, weight
     let mut response = Response::new(Body::new(Pieces { pieces, left }));
     response.extensions_mut().insert(Weight(weight));
     response
+}
+
+/// Takes the body of an answer that is in memory apart into its pieces. What a stream would still have is left out.
+pub(in crate::http) async fn pieces_of(response: &mut Response) -> Vec<Bytes> {
+    let (mut body, mut pieces) = (std::mem::take(response.body_mut()), Vec::new());
+    while let Some(Ok(frame)) = body.frame().await {
+        pieces.extend(frame.into_data());
+    }
+    pieces
+}
+
+/// Returns a body of these pieces, handed on as they are.
+pub(in crate::http) fn body_of(pieces: &[Bytes]) -> Body {
+    let left = pieces.iter().map(|piece| piece.len() as u64).sum();
+    Body::new(Pieces { pieces: pieces.iter().cloned().collect(), left })
 }
 
 struct Pieces {
@@ -142,7 +158,6 @@ mod tests {
         assert_eq!(weight(&mut response), Some(80_000), "said once");
         let mut body = owing(response, None, None).into_body();
         for slice in [&slices[0], &slices[2]] {
-            use http_body_util::BodyExt as _;
             let frame = body.frame().await.expect("a piece").expect("in memory").into_data().expect("data");
             assert_eq!(frame.as_ptr(), slice.as_ptr(), "not copied");
         }

@@ -40,7 +40,7 @@ pub(in crate::http) struct AppState {
     /// Everybody who is signed in to the dashboard.
     pub(in crate::http) sign_ins: SignIns,
     /// What the dialects that keep something between requests keep; made when it is first asked for.
-    kept: [OnceLock<Box<dyn Any + Send + Sync>>; 2],
+    kept: [OnceLock<Box<dyn Any + Send + Sync>>; 3],
     /// Counter of recent bad credentials, by address.
     pub(super) attempts: Mutex<Attempts>,
 }
@@ -54,14 +54,14 @@ impl Shared {
         Shared(Arc::new(AppState { gateway, queries, settings, tokens, streams, sign_ins, kept, attempts }))
     }
 
-    /// Returns what a dialect keeps between requests. There is room for that of two dialects.
+    /// Returns what a dialect keeps between requests. There is room for that of three dialects.
     ///
     /// # Panics
-    /// If a third dialect asks for its own: a defect that its first request shows.
+    /// If a fourth dialect asks for its own: a defect that its first request shows.
     pub(in crate::http) fn kept<T: Default + Send + Sync + 'static>(&self) -> &Arc<T> {
         let mut places = self.0.kept.iter();
         let own = places.find_map(|place| place.get_or_init(|| Box::new(Arc::<T>::default())).downcast_ref());
-        let Some(kept) = own else { unreachable!("three dialects keep something") };
+        let Some(kept) = own else { unreachable!("four dialects keep something") };
         kept
     }
 }

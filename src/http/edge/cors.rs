@@ -11,7 +11,7 @@ use axum::response::Response;
 
 /// Headers of an answer that a page of another origin may read.
 const EXPOSED: &str = "X-Request-Id, Mcp-Session-Id, Retry-After, WWW-Authenticate, Allow, Location, X-RateLimit-Limit, \
-                       X-RateLimit-Remaining, X-RateLimit-Reset";
+                       X-RateLimit-Remaining, X-RateLimit-Reset, Idempotent-Replayed";
 
 /// Mark of the answer to an `OPTIONS` on a path that has routes.
 #[derive(Debug, Clone, Copy)]

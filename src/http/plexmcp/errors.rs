@@ -1,6 +1,7 @@
 //! Errors of `/v1`: `{"success": false, "error": {...}}` and the catalogue of codes
 //! (`docs/http-api.md`, P1.2 and P2).
 
+mod idempotency;
 mod rooms;
 
 use std::time::Duration;

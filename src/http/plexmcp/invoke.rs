@@ -9,12 +9,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 use super::errors::{ApiError, bad_query};
-use super::{RequestContext, Shared, bodies, may_call_tools, payloads};
+use super::{RequestContext, Shared, idempotency, may_call_tools, payloads, prepare};
+use crate::gateway::PreparedCall;
 use crate::http::core::auth::{AuthError, identify_now, verify};
 use crate::http::core::dialect::{Answering, FastPath};
 use crate::http::core::head::RequestHead;
 use crate::http::core::query;
-use crate::http::core::trace::{add_trace, trace_members};
+use crate::http::core::trace::trace_members;
 use crate::http::server::request_body::RequestBody;
 
 /// Path of the route.
@@ -45,6 +46,9 @@ fn answer(
         Ok(()) => {}
         Err(Refused::Unverified) => return Box::pin(answer_verified(shared, context, head, body)),
         Err(Refused::With(refused)) => return Box::pin(std::future::ready(refused.into_response())),
+    }
+    if head.headers.contains_key(idempotency::KEY) {
+        return Box::pin(idempotency::answer(shared, context, head, body));
     }
     let trace = trace_members(&head.headers);
     let mut body = shared.body_of(&head.headers, body);
@@ -101,14 +105,9 @@ async fn invoke(
     body: &Bytes,
     trace: &Bytes,
 ) -> Result<Response, ApiError> {
-    let mut call = bodies::read_invoke(body, shared.gateway.settings().max_call_timeout)?;
-    call.meta = add_trace(call.meta, trace);
-    if shared.gateway.audit().settings().calls {
-        let arguments = call.arguments.unwrap_or("{}");
-        context.calls(format!("{}/{}", call.server, call.tool), arguments.as_bytes());
-    }
+    let call = prepare::recorded(shared, context, prepare::read(shared, body)?, trace);
     let caller = context.caller().ok_or(AuthError::Missing)?;
-    let reply = shared.gateway.call_tool(&call, caller).await;
+    let reply = shared.gateway.call_tool(&call, &mut PreparedCall::of(&call), caller).await;
     let reply = reply.inspect_err(|error| context.failed_with(error))?;
     payloads::invoked(&call.tool, &reply)
 }

@@ -3,6 +3,7 @@
 
 mod calls;
 mod failures;
+mod idempotency;
 mod keychange;
 mod keys;
 mod limits;

@@ -17,6 +17,8 @@ pub(in crate::http) struct Operation {
     pub(in crate::http) description: &'static str,
     /// Query parameters: name, schema and description.
     pub(in crate::http) query: Vec<(&'static str, Value, &'static str)>,
+    /// Headers of the request: name, schema and description.
+    pub(in crate::http) headers: Vec<(&'static str, Value, &'static str)>,
     /// Schema of the body and an example of one; `None` if there is none.
     pub(in crate::http) body: Option<(Value, Value)>,
     /// `true` if the body may be left out.
@@ -76,6 +78,7 @@ pub(in crate::http) fn reading(
         summary,
         description: "",
         query: Vec::new(),
+        headers: Vec::new(),
         body: None,
         may_lack_body: false,
         answer,
@@ -181,10 +184,11 @@ impl Dialect<'_> {
         }
         let mut parameters: Vec<Value> =
             path_parameters(route.path).map(|name| self.path_parameter(name)).collect();
-        let query = operation.query.into_iter();
-        parameters.extend(query.map(|(name, schema, description)| {
-            json!({"name": name, "in": "query", "description": description, "schema": schema})
-        }));
+        for (place, described) in [("query", operation.query), ("header", operation.headers)] {
+            parameters.extend(described.into_iter().map(|(name, schema, description)| {
+                json!({"name": name, "in": place, "description": description, "schema": schema})
+            }));
+        }
         if !parameters.is_empty() {
             described["parameters"] = parameters.into();
         }
@@ -257,7 +261,7 @@ fn error_answer(answer: &ErrorAnswer, schema: &Value) -> Value {
     let more: &[&str] = match answer.status {
         401 => &["WWW-Authenticate"],
         405 => &["Allow"],
-        429 | 500 | 502 | 503 => &["Retry-After"],
+        409 | 429 | 500 | 502 | 503 => &["Retry-After"],
         _ => &[],
     };
     json!({
@@ -284,6 +288,7 @@ fn headers() -> Value {
         "WWW-Authenticate": text("Challenge (RFC 6750)."),
         "Allow": text("Methods of the path."),
         "Location": text("Path of what was made."),
+        "Idempotent-Replayed": text("`true`: the reply was made for an earlier request with the same `Idempotency-Key`."),
         "Cache-Control": text("`no-store`: the answer must not be kept by caches."),
     })
 }

@@ -19,6 +19,7 @@ pub(in crate::http::plexmcp) enum ErrorDetails {
     Tool(ToolFailure),
     Rpc(RpcFailure),
     TimedOut(TimeoutDetails),
+    NotRepeated(NotRepeatedDetails),
     Unreachable(UnreachableDetails),
     Breaker(BreakerDetails),
     Limit(LimitDetails),
@@ -71,6 +72,27 @@ pub(in crate::http::plexmcp) struct UnreachableDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "McpState<'static>")]
     server: Option<Box<McpState<'static>>>,
+}
+
+/// Code `conflict` of a call with an `Idempotency-Key` that is known.
+#[derive(JsonSchema)]
+pub(in crate::http::plexmcp) struct NotRepeatedDetails {
+    /// Reason that there is no reply.
+    idempotency: NotRepeated,
+    /// The word `in_flight`: the MCP may have carried the call out.
+    phase: CallPhase,
+}
+
+/// Reason that a call with an `Idempotency-Key` that is known has no reply.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::http::plexmcp) enum NotRepeated {
+    /// The call is under way, and its first caller waits for it: asking again is safe.
+    Running,
+    /// The call was cancelled, because nobody waited for it any more.
+    Cancelled,
+    /// The call was carried out. Its reply was too long to be kept, or its room was needed.
+    NotKept,
 }
 
 /// Code `mcp_timeout`: there was no answer in time.

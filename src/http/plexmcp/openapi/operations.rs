@@ -336,7 +336,14 @@ fn describe_calls(schemas: &mut Schemas, method: &str, path: &str) -> Option<Ope
     Some(match (method, path) {
         ("POST", "/v1/mcp/invoke") => Operation {
             description: "A call that the MCP may have seen is never sent again: an error says in `details.phase` whether \
-                          it may have been carried out. Leaving cancels the call.",
+                          it may have been carried out. Leaving cancels the call; with an `Idempotency-Key` after five \
+                          seconds in which nobody comes back for it.",
+            headers: vec![(
+                "Idempotency-Key",
+                json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
+                "Text that no other call of this API key has. The call is carried out once, however often it comes, and its \
+                 reply is kept for 24 hours.",
+            )],
             body: Some(requests::invocation()),
             errors: vec![404, 409, 422, 502, 504],
             ..reading(
@@ -350,6 +357,7 @@ fn describe_calls(schemas: &mut Schemas, method: &str, path: &str) -> Option<Ope
                             "schema": data::<Invocation>(schemas), "example": requests::invoked(),
                         }),
                     )],
+                    headers: &["Idempotent-Replayed"],
                     ..Answer::json(200, "The tool's result.", Value::Null)
                 },
             )
