@@ -886,6 +886,27 @@ func (o NewAPIKey) MarshalJSON() ([]byte, error) {
 	return json.Marshal(described(o))
 }
 
+// NotRepeated: Reason that a call with an `Idempotency-Key` that is known has no reply.
+type NotRepeated string
+
+// Values of NotRepeated. Later versions may have others.
+const (
+	// The call is under way, and its first caller waits for it: asking again is safe.
+	NotRepeatedRunning NotRepeated = "running"
+	// The call was cancelled, because nobody waited for it any more.
+	NotRepeatedCancelled NotRepeated = "cancelled"
+	// The call was carried out. Its reply was too long to be kept, or its room was needed.
+	NotRepeatedNotKept NotRepeated = "not_kept"
+)
+
+// NotRepeatedDetails: Code `conflict` of a call with an `Idempotency-Key` that is known.
+type NotRepeatedDetails struct {
+	// Reason that there is no reply.
+	Idempotency NotRepeated `json:"idempotency"`
+	// The word `in_flight`: the MCP may have carried the call out.
+	Phase CallPhase `json:"phase"`
+}
+
 // Organization: The organization that the gateway serves.
 type Organization struct {
 	// Id.

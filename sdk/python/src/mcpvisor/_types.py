@@ -84,6 +84,8 @@ __all__ = [
     "MemberRemoval",
     "MissingSecretDetails",
     "NewApiKey",
+    "NotRepeated",
+    "NotRepeatedDetails",
     "Organization",
     "OrganizationLimits",
     "OrganizationSettings",
@@ -971,6 +973,16 @@ class NewApiKey(TypedDict):
 
     limits: KeyLimits
     """Limits of its own, beside those of its owner's plan."""
+
+
+class NotRepeatedDetails(TypedDict):
+    """Code `conflict` of a call with an `Idempotency-Key` that is known."""
+
+    idempotency: NotRepeated
+    """Reason that there is no reply."""
+
+    phase: CallPhase
+    """The word `in_flight`: the MCP may have carried the call out."""
 
 
 class Organization(TypedDict):
@@ -2419,7 +2431,7 @@ it.
 """
 
 
-ErrorDetails = Union[ToolFailure, RpcFailure, TimeoutDetails, UnreachableDetails, BreakerDetails, LimitDetails, BlockedToolDetails, MissingSecretDetails, InternalErrorDetails, FieldProblems]
+ErrorDetails = Union[ToolFailure, RpcFailure, TimeoutDetails, NotRepeatedDetails, UnreachableDetails, BreakerDetails, LimitDetails, BlockedToolDetails, MissingSecretDetails, InternalErrorDetails, FieldProblems]
 """Particulars of an error. Which there are depends on the error's `code`."""
 
 
@@ -2468,6 +2480,15 @@ McpStatus = Literal['active', 'inactive']
 
 - `active`: It can be called.
 - `inactive`: The operator has switched it off, or it is remote.
+"""
+
+
+NotRepeated = Literal['running', 'cancelled', 'not_kept']
+"""Reason that a call with an `Idempotency-Key` that is known has no reply.
+
+- `running`: The call is under way, and its first caller waits for it: asking again is safe.
+- `cancelled`: The call was cancelled, because nobody waited for it any more.
+- `not_kept`: The call was carried out. Its reply was too long to be kept, or its room was needed.
 """
 
 

@@ -501,6 +501,7 @@ export interface components {
                 "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
                 "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
                 "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -595,6 +596,8 @@ export interface components {
         Allow: string;
         /** @description Path of what was made. */
         Location: string;
+        /** @description `true`: the reply was made for an earlier request with the same `Idempotency-Key`. */
+        "Idempotent-Replayed": string;
         /** @description `no-store`: the answer must not be kept by caches. */
         "Cache-Control": string;
     };

@@ -292,7 +292,7 @@ export interface paths {
         put?: never;
         /**
          * Call a tool
-         * @description A call that the MCP may have seen is never sent again: an error says in `details.phase` whether it may have been carried out. Leaving cancels the call.
+         * @description A call that the MCP may have seen is never sent again: an error says in `details.phase` whether it may have been carried out. Leaving cancels the call; with an `Idempotency-Key` after five seconds in which nobody comes back for it.
          */
         post: operations["invokeTool"];
         delete?: never;
@@ -957,7 +957,7 @@ export interface components {
             details?: components["schemas"]["ErrorDetails"];
         };
         /** @description Particulars of an error. Which there are depends on the error's `code`. */
-        ErrorDetails: components["schemas"]["ToolFailure"] | components["schemas"]["RpcFailure"] | components["schemas"]["TimeoutDetails"] | components["schemas"]["UnreachableDetails"] | components["schemas"]["BreakerDetails"] | components["schemas"]["LimitDetails"] | components["schemas"]["BlockedToolDetails"] | components["schemas"]["MissingSecretDetails"] | components["schemas"]["InternalErrorDetails"] | components["schemas"]["FieldProblems"];
+        ErrorDetails: components["schemas"]["ToolFailure"] | components["schemas"]["RpcFailure"] | components["schemas"]["TimeoutDetails"] | components["schemas"]["NotRepeatedDetails"] | components["schemas"]["UnreachableDetails"] | components["schemas"]["BreakerDetails"] | components["schemas"]["LimitDetails"] | components["schemas"]["BlockedToolDetails"] | components["schemas"]["MissingSecretDetails"] | components["schemas"]["InternalErrorDetails"] | components["schemas"]["FieldProblems"];
         /** @description An answer that is not a success. */
         ErrorResponse: {
             /**
@@ -1433,6 +1433,22 @@ export interface components {
             permissions: components["schemas"]["Permissions"];
             /** @description Limits of its own, beside those of its owner's plan. */
             limits: components["schemas"]["KeyLimits"];
+        };
+        /**
+         * @description Reason that a call with an `Idempotency-Key` that is known has no reply.
+         *
+         *     - `running`: The call is under way, and its first caller waits for it: asking again is safe.
+         *     - `cancelled`: The call was cancelled, because nobody waited for it any more.
+         *     - `not_kept`: The call was carried out. Its reply was too long to be kept, or its room was needed.
+         * @enum {string}
+         */
+        NotRepeated: "running" | "cancelled" | "not_kept";
+        /** @description Code `conflict` of a call with an `Idempotency-Key` that is known. */
+        NotRepeatedDetails: {
+            /** @description Reason that there is no reply. */
+            idempotency: components["schemas"]["NotRepeated"];
+            /** @description The word `in_flight`: the MCP may have carried the call out. */
+            phase: components["schemas"]["CallPhase"];
         };
         /** @description The organization that the gateway serves. */
         Organization: {
@@ -2248,6 +2264,7 @@ export interface components {
                 "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
                 "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
                 "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -2382,6 +2399,8 @@ export interface components {
         Allow: string;
         /** @description Path of what was made. */
         Location: string;
+        /** @description `true`: the reply was made for an earlier request with the same `Idempotency-Key`. */
+        "Idempotent-Replayed": string;
         /** @description `no-store`: the answer must not be kept by caches. */
         "Cache-Control": string;
     };
@@ -3046,7 +3065,10 @@ export interface operations {
     invokeTool: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Text that no other call of this API key has. The call is carried out once, however often it comes, and its reply is kept for 24 hours. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3094,6 +3116,7 @@ export interface operations {
                     "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
                     "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
                     "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
