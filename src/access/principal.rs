@@ -137,6 +137,11 @@ impl Principal {
 pub struct CallerTag(Arc<Entry>);
 
 impl CallerTag {
+    /// Reports whether this is what is said of a caller as it is: the key unchanged since.
+    pub fn is_of(&self, caller: &Principal) -> bool {
+        Arc::ptr_eq(&self.0, &caller.entry)
+    }
+
     /// Returns the key's id.
     pub fn key_id(&self) -> &Arc<str> {
         &self.0.record.id

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::call::Call;
+use super::call::CallFacts;
+use crate::access::CallerTag;
 use crate::telemetry::metrics::OK;
 
 /// Outcome that a filter has for all calls that did not end well.
@@ -28,8 +29,8 @@ pub struct ActivityFilter {
 }
 
 impl ActivityFilter {
-    /// Reports whether a call is asked for.
-    pub fn takes(&self, call: &Call) -> bool {
+    /// Reports whether a call of this caller is asked for.
+    pub fn takes(&self, caller: &CallerTag, call: &CallFacts) -> bool {
         self.since_ms.is_none_or(|since| call.started_ms >= since)
             && self.until_ms.is_none_or(|until| call.started_ms <= until)
             && self.outcome.as_deref().is_none_or(|wanted| match wanted {
@@ -40,10 +41,7 @@ impl ActivityFilter {
             && self.server.as_deref().is_none_or(|server| {
                 *call.server().name == *server || call.server().id.as_deref() == Some(server)
             })
-            && self.member.as_ref().is_none_or(|member| call.caller.member_id() == member)
-            && self
-                .key
-                .as_deref()
-                .is_none_or(|key| **call.caller.key_id() == *key || call.caller.key_name() == key)
+            && self.member.as_ref().is_none_or(|member| caller.member_id() == member)
+            && self.key.as_deref().is_none_or(|key| **caller.key_id() == *key || caller.key_name() == key)
     }
 }

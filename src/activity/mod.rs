@@ -8,7 +8,7 @@ mod call;
 mod filter;
 mod ring;
 
-pub use self::call::{Call, Called, ServerTag};
+pub use self::call::{Call, CallFacts, Called, ServerTag};
 pub use self::filter::{ActivityFilter, FAILED};
 pub use self::ring::{Activity, Batch, Direction, Kept};
 

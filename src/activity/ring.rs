@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::call::Call;
+use super::call::{Call, CallFacts};
 use super::filter::ActivityFilter;
+use crate::access::{CallerTag, Principal};
 use crate::clock;
 
 /// Number of calls that are looked at under one lock: some 20 microseconds.
@@ -36,13 +37,30 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Ring {
     /// All but the last have [`PIECE`] calls.
-    pieces: VecDeque<Vec<Call>>,
+    pieces: VecDeque<Piece>,
     /// Most calls that are kept. There are up to two pieces more, which nobody sees.
     most: usize,
     /// Number of the newest call, which counts up from 1.
     newest: u64,
     /// `true` if somebody waits for the next call.
     is_awaited: bool,
+}
+
+/// Calls that come and go together, and whoever made them, each once: a reference for each call would be counted up and down
+/// by all threads.
+#[derive(Debug)]
+struct Piece {
+    calls: Vec<Line>,
+    callers: Vec<CallerTag>,
+}
+
+/// A call as it is kept. Fills one line of a processor's cache.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Line {
+    facts: CallFacts,
+    /// Place of its caller among those of the piece.
+    caller: u8,
 }
 
 /// Order in which calls are read.
@@ -92,15 +110,15 @@ impl Activity {
         self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a call, which is made only if calls are kept.
-    pub fn note(&self, call: impl FnOnce() -> Call) {
+    /// Notes a call of this caller; what is said of it is made only if calls are kept.
+    pub fn note(&self, caller: &Principal, call: impl FnOnce() -> CallFacts) {
         if self.0.most == 0 {
             return;
         }
         let call = call();
         // What goes is dropped after the lock.
         let mut ring = self.ring();
-        let (gone, is_awaited) = (ring.put(call), std::mem::take(&mut ring.is_awaited));
+        let (gone, is_awaited) = (ring.put(caller, call), std::mem::take(&mut ring.is_awaited));
         drop(ring);
         if is_awaited {
             self.0.changed.notify_waiters();
@@ -117,7 +135,7 @@ impl Activity {
             newest: ring.newest,
             calls: ring.len(),
             most: self.0.most,
-            complete_since_ms: oldest.map_or(self.0.begun_ms, |call| call.started_ms),
+            complete_since_ms: oldest.map_or(self.0.begun_ms, |(_, call)| call.started_ms),
         }
     }
 
@@ -147,15 +165,15 @@ impl Activity {
                 Direction::OldestFirst => at,
                 Direction::NewestFirst => at.wrapping_sub(1),
             };
-            let Some(call) = ring.get(number) else {
+            let Some((caller, call)) = ring.get(number) else {
                 batch.is_over = true;
                 break;
             };
-            if filter.takes(call) {
+            if filter.takes(caller, call) {
                 if batch.calls.len() >= most {
                     break;
                 }
-                batch.calls.push((number, call.clone()));
+                batch.calls.push((number, Call { caller: caller.clone(), facts: call.clone() }));
             }
             at = if direction == Direction::OldestFirst { at + 1 } else { at - 1 };
         }
@@ -166,22 +184,22 @@ impl Activity {
 
 impl Ring {
     /// Puts a call behind the others, and returns the oldest ones once there are as many as are kept without them.
-    fn put(&mut self, call: Call) -> Option<Vec<Call>> {
+    fn put(&mut self, caller: &Principal, call: CallFacts) -> Option<Piece> {
         self.newest += 1;
-        if let Some(last) = self.pieces.back_mut().filter(|last| last.len() < PIECE) {
-            last.push(call);
+        if let Some(last) = self.pieces.back_mut().filter(|last| last.calls.len() < PIECE) {
+            last.push(caller, call);
             return None;
         }
         let gone = if self.whole() >= self.most + PIECE { self.pieces.pop_front() } else { None };
-        let mut piece = Vec::with_capacity(PIECE);
-        piece.push(call);
+        let mut piece = Piece { calls: Vec::with_capacity(PIECE), callers: Vec::new() };
+        piece.push(caller, call);
         self.pieces.push_back(piece);
         gone
     }
 
     /// Returns the number of calls that are there, seen or not.
     fn whole(&self) -> usize {
-        self.pieces.back().map_or(0, |last| (self.pieces.len() - 1) * PIECE + last.len())
+        self.pieces.back().map_or(0, |last| (self.pieces.len() - 1) * PIECE + last.calls.len())
     }
 
     /// Returns the number of calls that are kept.
@@ -194,13 +212,27 @@ impl Ring {
         self.newest + 1 - self.len() as u64
     }
 
-    fn get(&self, number: u64) -> Option<&Call> {
+    fn get(&self, number: u64) -> Option<(&CallerTag, &CallFacts)> {
         let back = usize::try_from(self.newest.checked_sub(number)?).ok()?;
         if back >= self.len() {
             return None;
         }
         let at = self.whole() - 1 - back;
-        self.pieces.get(at / PIECE)?.get(at % PIECE)
+        let piece = self.pieces.get(at / PIECE)?;
+        let Line { facts, caller } = piece.calls.get(at % PIECE)?;
+        Some((piece.callers.get(usize::from(*caller))?, facts))
+    }
+}
+
+impl Piece {
+    /// Puts a call behind the others; there are fewer than [`PIECE`].
+    fn push(&mut self, caller: &Principal, facts: CallFacts) {
+        let known = self.callers.iter().rposition(|known| known.is_of(caller));
+        let place = known.unwrap_or_else(|| {
+            self.callers.push(caller.tag());
+            self.callers.len() - 1
+        });
+        self.calls.push(Line { facts, caller: place as u8 });
     }
 }
 

@@ -3,12 +3,12 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::access::{CallerTag, DialectName, KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions, RequestId};
+use crate::access::{DialectName, KeyRecord, KeyRing, NewKey, NewKeySpec, Permissions, RequestId};
 use crate::activity::{Called, FAILED, ServerTag};
 use crate::telemetry::metrics::Kind;
 
 /// Callers with keys of their own.
-fn callers(number: usize) -> Vec<CallerTag> {
+fn callers(number: usize) -> Vec<Principal> {
     let ring = KeyRing::default();
     let made: Vec<NewKey> = (0..number)
         .map(|at| {
@@ -24,16 +24,15 @@ fn callers(number: usize) -> Vec<CallerTag> {
         })
         .collect();
     ring.put(made.iter().map(|key| key.record.clone()).collect::<Vec<KeyRecord>>());
-    made.iter().map(|key| ring.authenticate(&key.text, 1).expect("good").tag()).collect()
+    made.iter().map(|key| ring.authenticate(&key.text, 1).expect("good")).collect()
 }
 
 fn server(name: &str) -> Arc<ServerTag> {
     Arc::new(ServerTag { id: Some(format!("mcp_{name}").into()), name: name.into() })
 }
 
-fn call(caller: &CallerTag, server: &Arc<ServerTag>, tool: &str, started_ms: u64) -> Call {
-    Call {
-        caller: caller.clone(),
+fn call(server: &Arc<ServerTag>, tool: &str, started_ms: u64) -> CallFacts {
+    CallFacts {
         called: Arc::new(Called::new(server.clone(), tool)),
         request: RequestId::default(),
         started_ms,
@@ -80,7 +79,7 @@ proptest! {
     ) {
         let (activity, caller, server) = (Activity::new(most), callers(1).remove(0), server("a"));
         for number in 1..=noted {
-            activity.note(|| call(&caller, &server, "t", number));
+            activity.note(&caller, || call(&server, "t", number));
         }
         let first = noted.saturating_sub(most as u64) + 1;
         let mut expected: Vec<u64> = (first..=noted).collect();
@@ -98,18 +97,35 @@ proptest! {
 #[test]
 fn a_reader_who_was_too_slow_learns_how_many_calls_are_gone() {
     let (activity, caller, server) = (Activity::new(10), callers(1).remove(0), server("a"));
-    (1..=4).for_each(|at| activity.note(|| call(&caller, &server, "t", at)));
+    (1..=4).for_each(|at| activity.note(&caller, || call(&server, "t", at)));
     let seen = activity.step(&ActivityFilter::default(), 0, Direction::OldestFirst, 100);
     assert_eq!((seen.next, seen.lost, seen.is_over), (4, 0, true));
-    (5..=30).for_each(|at| activity.note(|| call(&caller, &server, "t", at)));
+    (5..=30).for_each(|at| activity.note(&caller, || call(&server, "t", at)));
     let seen = activity.step(&ActivityFilter::default(), 4, Direction::OldestFirst, 3);
     assert_eq!((seen.lost, seen.next, seen.calls[0].0), (16, 23, 21));
 }
 
 #[test]
+fn a_call_is_as_small_as_the_documents_say() {
+    assert_eq!(size_of::<Line>(), 64, "docs/limits.md says 64 bytes");
+}
+
+#[test]
+fn each_call_has_its_own_caller_whoever_called_before_and_after() {
+    let (activity, callers, server) = (Activity::new(200), callers(3), server("a"));
+    let of = |at: u64| &callers[(at * at % 7 % 3) as usize];
+    (1..=500).for_each(|at| activity.note(of(at), || call(&server, "t", at)));
+    let mut batch = activity.step(&ActivityFilter::default(), 300, Direction::OldestFirst, 500);
+    assert_eq!(batch.calls.len(), 200);
+    for (number, call) in batch.calls.drain(..) {
+        assert_eq!((call.caller.key_id(), call.started_ms), (of(number).key_id(), number));
+    }
+}
+
+#[test]
 fn with_room_for_none_no_call_is_even_made() {
     let activity = Activity::new(0);
-    activity.note(|| panic!("made"));
+    activity.note(&callers(1)[0], || panic!("made"));
     assert_eq!(activity.kept().calls, 0);
 }
 
@@ -117,7 +133,7 @@ fn with_room_for_none_no_call_is_even_made() {
 async fn who_waits_for_a_call_is_woken_by_one_that_came_before_the_wait() {
     let (activity, caller, server) = (Activity::new(10), callers(1).remove(0), server("a"));
     let changed = activity.changed();
-    activity.note(|| call(&caller, &server, "t", 1));
+    activity.note(&caller, || call(&server, "t", 1));
     changed.await;
 }
 
@@ -134,7 +150,7 @@ fn any_filter_over_100_000_calls_is_answered_in_100_ms() {
     let begun = Instant::now();
     for at in 0..120_000usize {
         let (caller, server) = (&callers[at % 20], &servers[at % 5]);
-        activity.note(|| call(caller, server, &tools[at % 50], at as u64));
+        activity.note(caller, || call(server, &tools[at % 50], at as u64));
     }
     let noted = begun.elapsed() / 120_000;
     let of =

@@ -9,7 +9,7 @@ use super::calendar::minute_of;
 use super::call_line::log_call;
 use super::traffic::Traffic;
 use crate::access::Principal;
-use crate::activity::{Activity, Call, Called};
+use crate::activity::{Activity, CallFacts, Called};
 use crate::clock;
 use crate::telemetry::metrics::{Kind, OK, ServerMetrics};
 use crate::telemetry::traces::CallTrace;
@@ -191,14 +191,14 @@ pub(crate) fn note(
     }
     let tool = if kind == Kind::Tool { name } else { "" };
     log_call(&called.server().name, caller, (kind, tool), took, outcome, trace);
-    activity.note(|| {
+    activity.note(caller, || {
         let origin = caller.origin();
-        Call {
-            caller: caller.tag(),
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        CallFacts {
             called,
             request: origin.request.clone(),
-            started_ms: now_ms.saturating_sub(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
-            took_us: u32::try_from(took.as_micros()).unwrap_or(u32::MAX),
+            started_ms: now_ms.saturating_sub(took_us / 1000),
+            took_us: u32::try_from(took_us).unwrap_or(u32::MAX),
             outcome,
             kind,
             dialect: origin.dialect,
