@@ -137,6 +137,11 @@ impl Principal {
 pub struct CallerTag(Arc<Entry>);
 
 impl CallerTag {
+    /// Reports whether this says the same of the same caller, made of the same entry.
+    pub fn is_same(&self, other: &CallerTag) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Reports whether this is what is said of a caller as it is: the key unchanged since.
     pub fn is_of(&self, caller: &Principal) -> bool {
         Arc::ptr_eq(&self.0, &caller.entry)

@@ -82,6 +82,11 @@ impl CallFacts {
         &self.called.server
     }
 
+    /// Returns the time when it ended, in milliseconds since 1970.
+    pub(super) fn ended_ms(&self) -> u64 {
+        self.started_ms.saturating_add(u64::from(self.took_us) / 1000)
+    }
+
     /// Returns the name of the tool that was called, cut to 128 bytes; empty for what is no tool.
     pub fn tool(&self) -> &str {
         if self.kind == Kind::Tool { &self.called.name } else { "" }

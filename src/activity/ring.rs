@@ -1,7 +1,9 @@
-//! The ring of calls: one short lock to note one, and to look at some of them. Whoever reads takes a few at a time, so
-//! that no call waits for a reader.
+//! The ring of calls. A call is noted where its thread notes calls, so that threads do not wait for each other, nor for the
+//! memory that all of them would write to; from there calls go to the ring some at a time, all that there are, in the order
+//! in which they ended. Whoever reads brings them there first, and takes a few at a time, so that no call waits for a reader.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -16,6 +18,15 @@ use crate::clock;
 const STEP: u64 = 1024;
 /// Number of calls that come and go together: 4 KiB of them.
 const PIECE: usize = 64;
+/// Number of places where threads note calls; with more threads some share one.
+const PLACES: usize = 16;
+/// Place of the next thread that notes a call.
+static NEXT_PLACE: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Place where this thread notes calls.
+    static PLACE: usize = NEXT_PLACE.fetch_add(1, Ordering::Relaxed) % PLACES;
+}
 
 /// The calls of late. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -23,13 +34,29 @@ pub struct Activity(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Calls that are not in the ring yet.
+    noted: [Place; PLACES],
+    /// Locked before any place of `noted`, never while one is locked.
     ring: Mutex<Ring>,
     /// Notified of a call that somebody waits for.
     changed: Notify,
+    /// `true` if somebody waits for the next call.
+    is_awaited: AtomicBool,
     /// Most calls that are kept; 0 if none are noted at all.
     most: usize,
     /// Time when the ring was made, in milliseconds since 1970.
     begun_ms: u64,
+}
+
+/// Where some threads note their calls. Beside no other one in memory: two lines, since processors fetch them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Place(Mutex<Piece>);
+
+impl Place {
+    fn piece(&self) -> MutexGuard<'_, Piece> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The calls in pieces, the oldest first. The whole is larger than a processor's caches: calls that are dropped one by one
@@ -42,13 +69,11 @@ struct Ring {
     most: usize,
     /// Number of the newest call, which counts up from 1.
     newest: u64,
-    /// `true` if somebody waits for the next call.
-    is_awaited: bool,
 }
 
 /// Calls that come and go together, and whoever made them, each once: a reference for each call would be counted up and down
 /// by all threads.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Piece {
     calls: Vec<Line>,
     callers: Vec<CallerTag>,
@@ -60,7 +85,7 @@ struct Piece {
 struct Line {
     facts: CallFacts,
     /// Place of its caller among those of the piece.
-    caller: u8,
+    caller: usize,
 }
 
 /// Order in which calls are read.
@@ -103,11 +128,31 @@ impl Activity {
     pub fn new(most: usize) -> Activity {
         let ring = Ring { most, ..Ring::default() };
         let begun_ms = clock::believed().saturating_mul(1000);
-        Activity(Arc::new(Shared { ring: Mutex::new(ring), changed: Notify::new(), most, begun_ms }))
+        let (ring, changed, is_awaited) = (Mutex::new(ring), Notify::new(), AtomicBool::new(false));
+        let noted = Default::default();
+        Activity(Arc::new(Shared { noted, ring, changed, is_awaited, most, begun_ms }))
     }
 
+    /// Returns the ring with everything in it that was noted.
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        let (ring, gone) = self.gathered();
+        drop(gone);
+        ring
+    }
+
+    /// Brings everything that was noted to the ring. Returns the ring, and what had to go for it.
+    fn gathered(&self) -> (MutexGuard<'_, Ring>, Vec<Piece>) {
+        let mut ring = self.0.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = Piece::default();
+        for place in &self.0.noted {
+            place.piece().move_to(&mut noted);
+        }
+        let Piece { mut calls, callers } = noted;
+        // Those of one place are in order; the sort knows such runs.
+        calls.sort_by_key(|line| line.facts.ended_ms());
+        let gone = calls.into_iter().filter_map(|line| ring.put(callers.get(line.caller)?, line.facts));
+        let gone = gone.collect();
+        (ring, gone)
     }
 
     /// Notes a call of this caller; what is said of it is made only if calls are kept.
@@ -116,14 +161,20 @@ impl Activity {
             return;
         }
         let call = call();
-        // What goes is dropped after the lock.
-        let mut ring = self.ring();
-        let (gone, is_awaited) = (ring.put(caller, call), std::mem::take(&mut ring.is_awaited));
-        drop(ring);
-        if is_awaited {
+        let mut piece = self.0.noted[PLACE.with(|place| *place)].piece();
+        piece.push(|known| known.is_of(caller), || caller.tag(), call);
+        let is_full = piece.calls.len() >= PIECE;
+        drop(piece);
+        if is_full {
+            // What goes is dropped after the lock.
+            let (ring, gone) = self.gathered();
+            drop(ring);
+            drop(gone);
+        }
+        // After the call is there: whoever waits has looked before it was, or finds it.
+        if self.0.is_awaited.load(Ordering::SeqCst) && self.0.is_awaited.swap(false, Ordering::SeqCst) {
             self.0.changed.notify_waiters();
         }
-        drop(gone);
     }
 
     /// Returns which calls there are.
@@ -143,7 +194,7 @@ impl Activity {
     pub fn changed(&self) -> Notified<'_> {
         // In this order: the call that finds it awaited finds whoever waits.
         let changed = self.0.changed.notified();
-        self.ring().is_awaited = true;
+        self.0.is_awaited.store(true, Ordering::SeqCst);
         changed
     }
 
@@ -184,15 +235,15 @@ impl Activity {
 
 impl Ring {
     /// Puts a call behind the others, and returns the oldest ones once there are as many as are kept without them.
-    fn put(&mut self, caller: &Principal, call: CallFacts) -> Option<Piece> {
+    fn put(&mut self, caller: &CallerTag, call: CallFacts) -> Option<Piece> {
         self.newest += 1;
         if let Some(last) = self.pieces.back_mut().filter(|last| last.calls.len() < PIECE) {
-            last.push(caller, call);
+            last.put(caller, call);
             return None;
         }
         let gone = if self.whole() >= self.most + PIECE { self.pieces.pop_front() } else { None };
         let mut piece = Piece { calls: Vec::with_capacity(PIECE), callers: Vec::new() };
-        piece.push(caller, call);
+        piece.put(caller, call);
         self.pieces.push_back(piece);
         gone
     }
@@ -220,19 +271,32 @@ impl Ring {
         let at = self.whole() - 1 - back;
         let piece = self.pieces.get(at / PIECE)?;
         let Line { facts, caller } = piece.calls.get(at % PIECE)?;
-        Some((piece.callers.get(usize::from(*caller))?, facts))
+        Some((piece.callers.get(*caller)?, facts))
     }
 }
 
 impl Piece {
-    /// Puts a call behind the others; there are fewer than [`PIECE`].
-    fn push(&mut self, caller: &Principal, facts: CallFacts) {
-        let known = self.callers.iter().rposition(|known| known.is_of(caller));
-        let place = known.unwrap_or_else(|| {
-            self.callers.push(caller.tag());
+    /// Puts a call behind the others.
+    fn put(&mut self, caller: &CallerTag, facts: CallFacts) {
+        self.push(|known| known.is_same(caller), || caller.clone(), facts);
+    }
+
+    /// Puts a call behind the others, of the caller that `is` knows and `tag` names.
+    fn push(&mut self, is: impl Fn(&CallerTag) -> bool, tag: impl FnOnce() -> CallerTag, facts: CallFacts) {
+        let known = self.callers.iter().rposition(is);
+        let caller = known.unwrap_or_else(|| {
+            self.callers.push(tag());
             self.callers.len() - 1
         });
-        self.calls.push(Line { facts, caller: place as u8 });
+        self.calls.push(Line { facts, caller });
+    }
+
+    /// Moves the calls behind others, and keeps the room that they had.
+    fn move_to(&mut self, others: &mut Piece) {
+        let before = others.callers.len();
+        others.callers.append(&mut self.callers);
+        let calls = self.calls.drain(..);
+        others.calls.extend(calls.map(|line| Line { caller: before + line.caller, ..line }));
     }
 }
 

@@ -123,6 +123,60 @@ fn each_call_has_its_own_caller_whoever_called_before_and_after() {
 }
 
 #[test]
+fn calls_of_many_threads_are_all_there_and_each_keeps_its_number() {
+    let (activity, callers, server) = (Activity::new(100_000), callers(4), server("a"));
+    let clock = std::sync::atomic::AtomicU64::new(1);
+    std::thread::scope(|scope| {
+        for caller in &callers {
+            scope.spawn(|| {
+                for _ in 0..5_000 {
+                    let at = clock.fetch_add(1, Ordering::Relaxed);
+                    activity.note(caller, || call(&server, "t", at));
+                }
+            });
+        }
+        // Who reads meanwhile sees no gap: whatever has a number stays where it is.
+        scope.spawn(|| {
+            let mut at = 0;
+            while at < 20_000 {
+                let batch = activity.step(&ActivityFilter::default(), at, Direction::OldestFirst, 64);
+                assert_eq!((batch.lost, batch.next), (0, at + batch.calls.len() as u64));
+                at = batch.next;
+            }
+        });
+    });
+    let mut ended: Vec<u64> = Vec::new();
+    let (mut at, mut by_caller) = (0, std::collections::HashMap::<String, usize>::new());
+    loop {
+        let batch = activity.step(&ActivityFilter::default(), at, Direction::OldestFirst, 512);
+        for (_, call) in &batch.calls {
+            *by_caller.entry(call.caller.key_id().to_string()).or_default() += 1;
+        }
+        ended.extend(batch.calls.iter().map(|(_, call)| call.started_ms));
+        at = batch.next;
+        if batch.is_over {
+            break;
+        }
+    }
+    assert_eq!(by_caller.into_values().collect::<Vec<_>>(), [5_000; 4]);
+    ended.sort_unstable();
+    assert!(ended.iter().copied().eq(1..=20_000), "each of them once");
+}
+
+#[test]
+fn calls_that_two_threads_noted_before_a_look_are_in_the_order_of_their_ends() {
+    let (activity, caller, server) = (Activity::new(1000), callers(1).remove(0), server("a"));
+    let note = |first: u64| {
+        (first..60).step_by(2).for_each(|at| activity.note(&caller, || call(&server, "t", at)));
+    };
+    note(1);
+    std::thread::scope(|scope| drop(scope.spawn(|| note(0))));
+    let batch = activity.step(&ActivityFilter::default(), 0, Direction::OldestFirst, 100);
+    let times: Vec<u64> = batch.calls.iter().map(|(_, call)| call.started_ms).collect();
+    assert!(times.is_sorted() && times.len() == 60, "{times:?}");
+}
+
+#[test]
 fn with_room_for_none_no_call_is_even_made() {
     let activity = Activity::new(0);
     activity.note(&callers(1)[0], || panic!("made"));
