@@ -57,6 +57,30 @@ impl Place {
     fn piece(&self) -> MutexGuard<'_, Piece> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Takes the calls away; `None` if there are none.
+    fn take(&self) -> Option<Taken> {
+        let mut piece = self.piece();
+        if piece.calls.is_empty() {
+            return None;
+        }
+        let Piece { calls, callers } = std::mem::replace(&mut *piece, Piece::with_room());
+        drop(piece);
+        Some(Taken { calls: calls.into_iter(), callers })
+    }
+}
+
+/// The calls of a place on their way to the ring.
+struct Taken {
+    calls: std::vec::IntoIter<Line>,
+    callers: Vec<CallerTag>,
+}
+
+impl Taken {
+    /// Returns the time when the next call ended, in milliseconds since 1970; that of the last of all when there is none.
+    fn next_ended_ms(&self) -> u64 {
+        self.calls.as_slice().first().map_or(u64::MAX, |line| line.facts.ended_ms())
+    }
 }
 
 /// The calls in pieces, the oldest first. The whole is larger than a processor's caches: calls that are dropped one by one
@@ -143,15 +167,15 @@ impl Activity {
     /// Brings everything that was noted to the ring. Returns the ring, and what had to go for it.
     fn gathered(&self) -> (MutexGuard<'_, Ring>, Vec<Piece>) {
         let mut ring = self.0.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut noted = Piece::default();
-        for place in &self.0.noted {
-            place.piece().move_to(&mut noted);
+        let mut taken: Vec<Taken> = self.0.noted.iter().filter_map(Place::take).collect();
+        let mut gone = Vec::new();
+        // Those of one place are in order.
+        while let Some(first) = taken.iter_mut().min_by_key(|taken| taken.next_ended_ms())
+            && let Some(Line { facts, caller }) = first.calls.next()
+            && let Some(caller) = first.callers.get(caller)
+        {
+            gone.extend(ring.put(caller, facts));
         }
-        let Piece { mut calls, callers } = noted;
-        // Those of one place are in order; the sort knows such runs.
-        calls.sort_by_key(|line| line.facts.ended_ms());
-        let gone = calls.into_iter().filter_map(|line| ring.put(callers.get(line.caller)?, line.facts));
-        let gone = gone.collect();
         (ring, gone)
     }
 
@@ -242,7 +266,7 @@ impl Ring {
             return None;
         }
         let gone = if self.whole() >= self.most + PIECE { self.pieces.pop_front() } else { None };
-        let mut piece = Piece { calls: Vec::with_capacity(PIECE), callers: Vec::new() };
+        let mut piece = Piece::with_room();
         piece.put(caller, call);
         self.pieces.push_back(piece);
         gone
@@ -276,6 +300,10 @@ impl Ring {
 }
 
 impl Piece {
+    fn with_room() -> Piece {
+        Piece { calls: Vec::with_capacity(PIECE), callers: Vec::new() }
+    }
+
     /// Puts a call behind the others.
     fn put(&mut self, caller: &CallerTag, facts: CallFacts) {
         self.push(|known| known.is_same(caller), || caller.clone(), facts);
@@ -289,14 +317,6 @@ impl Piece {
             self.callers.len() - 1
         });
         self.calls.push(Line { facts, caller });
-    }
-
-    /// Moves the calls behind others, and keeps the room that they had.
-    fn move_to(&mut self, others: &mut Piece) {
-        let before = others.callers.len();
-        others.callers.append(&mut self.callers);
-        let calls = self.calls.drain(..);
-        others.calls.extend(calls.map(|line| Line { caller: before + line.caller, ..line }));
     }
 }
 

@@ -164,7 +164,7 @@ fn calls_of_many_threads_are_all_there_and_each_keeps_its_number() {
 }
 
 #[test]
-fn calls_that_two_threads_noted_before_a_look_are_in_the_order_of_their_ends() {
+fn calls_that_two_threads_noted_before_a_look_are_in_order_of_their_ends() {
     let (activity, caller, server) = (Activity::new(1000), callers(1).remove(0), server("a"));
     let note = |first: u64| {
         (first..60).step_by(2).for_each(|at| activity.note(&caller, || call(&server, "t", at)));
