@@ -114,6 +114,11 @@ impl RequestContext {
         .await
     }
 
+    /// Reports whether the client has closed its sending half, as one does that has left.
+    pub(in crate::http) fn client_may_have_left(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.may_have_left())
+    }
+
     /// Returns a caller as it calls by this request.
     pub(in crate::http) fn calling(&self, caller: Principal) -> Principal {
         caller.from_origin(self.origin.clone())

@@ -2,7 +2,8 @@
 //! answers again.
 //!
 //! Such a call is a task of its own, which outlives its caller for a while: a proxy or a library that repeats a request
-//! because its connection was closed comes back at once, and is to get the reply. One at a time may wait for it.
+//! because its connection was closed comes back at once, and is to get the reply. One at a time may wait for it, beside those
+//! that seem to have left.
 
 mod table;
 
@@ -67,8 +68,10 @@ impl Calls {
 /// A call under way.
 #[derive(Debug)]
 struct Run {
-    /// `true` while somebody waits for it.
-    is_awaited: watch::Sender<bool>,
+    /// Requests that wait for it.
+    waiting: Mutex<Vec<Arc<RequestContext>>>,
+    /// Number of them.
+    waiters: watch::Sender<usize>,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
@@ -97,27 +100,46 @@ struct Kept {
 }
 
 /// The place of the one who waits for a call.
-struct Waiter(Arc<Run>);
+struct Waiter {
+    run: Arc<Run>,
+    context: Arc<RequestContext>,
+}
 
 impl Run {
-    /// Returns a call that somebody waits for.
-    fn awaited() -> (Arc<Run>, Waiter) {
-        let run = Arc::new(Run { is_awaited: watch::Sender::new(true), outcome: watch::Sender::new(None) });
-        (run.clone(), Waiter(run))
+    /// Returns a call that is waited for in this request.
+    fn awaited(context: &Arc<RequestContext>) -> (Arc<Run>, Waiter) {
+        let (waiters, outcome) = (watch::Sender::new(0), watch::Sender::new(None));
+        let run = Arc::new(Run { waiting: Mutex::default(), waiters, outcome });
+        (run.clone(), run.waits(&mut run.waiting(), context))
     }
 
-    /// Returns the place to wait for it; `None` if somebody has it.
-    fn waiter(self: &Arc<Run>) -> Option<Waiter> {
-        let is_free = |awaited: &mut bool| !std::mem::replace(awaited, true);
-        self.is_awaited.send_if_modified(is_free).then(|| Waiter(self.clone()))
+    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<RequestContext>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the place to wait for it in this request; `None` if somebody waits for it who has not left.
+    fn waiter(self: &Arc<Run>, context: &Arc<RequestContext>) -> Option<Waiter> {
+        let mut waiting = self.waiting();
+        let is_free = waiting.iter().all(|other| other.client_may_have_left());
+        is_free.then(|| self.waits(&mut waiting, context))
+    }
+
+    fn waits(
+        self: &Arc<Run>,
+        waiting: &mut Vec<Arc<RequestContext>>,
+        context: &Arc<RequestContext>,
+    ) -> Waiter {
+        waiting.push(context.clone());
+        self.waiters.send_replace(waiting.len());
+        Waiter { run: self.clone(), context: context.clone() }
     }
 
     /// Returns when nobody has waited for so long.
     async fn deserted(&self, grace: Duration) {
-        let mut awaited = self.is_awaited.subscribe();
+        let mut waiters = self.waiters.subscribe();
         loop {
-            let _ = awaited.wait_for(|awaited| !awaited).await;
-            if tokio::time::timeout(grace, awaited.wait_for(|awaited| *awaited)).await.is_err() {
+            let _ = waiters.wait_for(|waiters| *waiters == 0).await;
+            if tokio::time::timeout(grace, waiters.wait_for(|waiters| *waiters > 0)).await.is_err() {
                 return;
             }
         }
@@ -126,7 +148,7 @@ impl Run {
 
 impl Waiter {
     async fn outcome(&self) -> Outcome {
-        let mut outcome = self.0.outcome.subscribe();
+        let mut outcome = self.run.outcome.subscribe();
         let ended = outcome.wait_for(Option::is_some).await;
         ended.ok().and_then(|ended| ended.clone()).unwrap_or(Outcome::Cancelled)
     }
@@ -134,7 +156,9 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.0.is_awaited.send_replace(false);
+        let mut waiting = self.run.waiting();
+        waiting.retain(|other| !Arc::ptr_eq(other, &self.context));
+        self.run.waiters.send_replace(waiting.len());
     }
 }
 
@@ -164,7 +188,7 @@ async fn answer_once(
     let (id, asked) = (hash([caller.key_id().as_bytes(), key]), asked(&call));
     let calls: &Arc<Calls> = shared.kept();
     loop {
-        let (run, waiter) = Run::awaited();
+        let (run, waiter) = Run::awaited(&context);
         let found = calls.table().begin(caller.key_id(), id, asked, || run.clone(), Instant::now());
         if matches!(found, Found::New) {
             let under_way = UnderWay { calls: calls.clone(), id, run };
@@ -184,11 +208,22 @@ async fn answer_once(
             Found::Ended(End::NotKept) => return Err(ApiError::reply_is_not_kept()),
             Found::Other | Found::New | Found::Full => return Err(ApiError::key_of_another_call()),
         };
-        let waiter = run.waiter().ok_or_else(ApiError::call_is_running)?;
-        if let Some(told) = told(waiter.outcome().await, true) {
+        let waiter = run.waiter(&context).ok_or_else(ApiError::call_is_running)?;
+        let outcome = match call.timeout {
+            Some(after) => {
+                tokio::time::timeout(after, waiter.outcome()).await.map_err(|_| too_long(after))?
+            }
+            None => waiter.outcome().await,
+        };
+        if let Some(told) = told(outcome, true) {
             return told;
         }
     }
+}
+
+/// Returns the failure of who has waited for so long for a call that was made for somebody else.
+fn too_long(after: Duration) -> Error {
+    Error::TimedOut { after, in_flight: true, meanwhile: None }
 }
 
 /// Returns what whoever waited is told; `None` if the call may be made anew.

@@ -333,6 +333,11 @@ impl ConnectionState {
         is_owed
     }
 
+    /// Reports whether the client has closed its sending half, as one does that has left.
+    pub(in crate::http) fn may_have_left(&self) -> bool {
+        self.left_due.load(Relaxed) != NEVER
+    }
+
     /// Reports whether the client has closed its sending half and is owed nothing.
     pub(super) fn is_done(&self) -> bool {
         self.left_due.load(Relaxed) != NEVER && self.at_rest()

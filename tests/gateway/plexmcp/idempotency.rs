@@ -136,11 +136,19 @@ async fn a_caller_that_left_and_comes_back_gets_the_reply_of_the_first_call() {
     let leaving = begin(&gateway, "k", &body).await;
     wait_in_flight(&gateway, 1).await;
     leaving.abort();
-    // Until the daemon knows that the first one has left, its place is taken.
-    let again = wait_until("the first one's place is free", DEADLINE, || async {
-        Some(once(&gateway, "k", &body).await).filter(|reply| reply.status != 409)
+    let mut patience = body.clone();
+    patience["timeout"] = json!(500);
+    // Until the end of the first one's connection has come, its place is taken.
+    let impatient = wait_until("the first one's place is free", DEADLINE, || async {
+        Some(once(&gateway, "k", &patience).await).filter(|reply| reply.status != 409)
     })
     .await;
+    assert_eq!(
+        error(&impatient, 504, "mcp_timeout")["details"]["phase"],
+        "in_flight",
+        "its own time was over"
+    );
+    let again = once(&gateway, "k", &body).await;
     assert!(again.status == 200 && is_replay(&again), "{}", again.text());
     let seen = stats(&gateway).await;
     assert_eq!((&seen["cancelled"], &seen["max_in_flight"]), (&json!([]), &json!(1)), "{seen}");

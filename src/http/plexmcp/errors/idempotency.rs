@@ -28,8 +28,7 @@ impl ApiError {
 
     /// Creates the refusal of a call that is under way, and whose caller waits for it.
     pub(in crate::http::plexmcp) fn call_is_running() -> ApiError {
-        let message =
-            "The call with this Idempotency-Key is still running, and its first caller waits for it";
+        let message = "The call with this Idempotency-Key is still running, and somebody waits for it";
         not_repeated("running", message).retry(Some(ASK_AGAIN))
     }
 

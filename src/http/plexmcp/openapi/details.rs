@@ -87,7 +87,7 @@ pub(in crate::http::plexmcp) struct NotRepeatedDetails {
 #[derive(JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::http::plexmcp) enum NotRepeated {
-    /// The call is under way, and its first caller waits for it: asking again is safe.
+    /// The call is under way, and somebody waits for it: asking again is safe.
     Running,
     /// The call was cancelled, because nobody waited for it any more.
     Cancelled,
