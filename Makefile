@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers sdk test-sdk conformance clients clients-short remotes remotes-names remotes-day authorization prometheus traces browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-activity bench-gateway bench-starts budget bench-remotes bench-ui
+.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers sdk sdk-drift test-sdk conformance clients clients-short remotes remotes-names remotes-day authorization prometheus traces browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-activity bench-gateway bench-starts bench-sdk budget bench-remotes bench-ui
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -80,7 +80,10 @@ sdk: ## Write the clients' types anew, of the OpenAPI documents; needs what `mak
 	cd sdk/typescript && npm run --silent generate
 	cd sdk/go && go generate .
 
-test-sdk: ## The clients in TypeScript, Python and Go: their own tests and checks, then 132 promises against a real daemon in each: ONLY=python|typescript|go
+sdk-drift: ## Are the clients' types those of the OpenAPI documents? ONLY=python|typescript|go
+	sdk/drift.sh $(ONLY)
+
+test-sdk: ## The clients in TypeScript, Python and Go: their own tests and checks, packed and installed, then 147 promises against a real daemon in each: ONLY=python|typescript|go
 	cargo test --locked --test gateway --no-run
 	sdk/test.sh $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(or $(CARGO_TARGET_DIR),target)/debug/fake-mcp $(ONLY)
 
@@ -209,6 +212,9 @@ bench-starts: ## How long servers take to answer after a start of the daemon, an
 	cargo bench --locked --features bench --bench gateway --no-run
 	python3 -B benches/starts.py "$$(ls -t $(or $(CARGO_TARGET_DIR),target)/release/deps/gateway-* | grep -v '\.d$$' | head -1)" \
 	  $(if $(BESIDE),$(abspath $(BESIDE))) $(or $(CARGO_TARGET_DIR),target)/release/mcpvisor
+
+bench-sdk: ## What each client costs beside the bare HTTP library of its language; fails beyond its bar: ONLY=python|typescript|go
+	sdk/overhead.sh $(ONLY)
 
 bench-gateway: ## Only the whole path of a call, next to its two baselines: BESIDE=path of another build of the daemon
 	$(if $(BESIDE),BENCH_BESIDE=$(abspath $(BESIDE))) cargo bench --locked --features bench --bench gateway

@@ -1,17 +1,14 @@
 #!/usr/bin/env bash
-# What the three clients promise, against a real daemon: `make test-sdk`. Takes the daemon and the scripted test server; installs what
-# it needs (pinned packages of npm and PyPI; Debian's golang-go, where it is missing and apt-get may be called) below target/sdk.
+# What the three clients promise, against a real daemon: `make test-sdk`. Takes the daemon and the scripted test server, and installs
+# what it needs as tools.sh says. Go is tried twice, with the oldest one that the client takes, if it is Debian's, and the newest.
 #
 #     sdk/test.sh DAEMON FAKE [python|typescript|go ...]
 set -euo pipefail
-sdk=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=sdk/tools.sh
+source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 daemon=$(realpath "$1") fake=$(realpath "$2")
 shift 2
-languages=("$@")
-((${#languages[@]} > 0)) || languages=(python typescript go)
-place=${CARGO_TARGET_DIR:-$sdk/../target}/sdk
-mkdir -p "$place"
-place=$(realpath "$place")
+languages_of "$@"
 
 table() {
   printf '\n%s\n' "$1"
@@ -19,27 +16,22 @@ table() {
 }
 
 of_python() {
-  local python=$place/venv/bin/python
-  [ -x "$python" ] || python3 -m venv "$place/venv"
-  "$python" -m pip install -q --disable-pip-version-check "$sdk/python" pytest==9.2.0 mypy==2.4.1 pyright==1.1.414 ruff==0.17.6
+  need_from_pypi "$sdk/python" pytest==9.2.0 mypy==2.4.1 pyright==1.1.414 ruff==0.17.6
   (
     cd "$sdk/python"
-    "$python" -B generate.py --check
-    "$python" -B derive_sync.py --check
     "$python" -B -m pytest -q -p no:cacheprovider
     "$python" -m mypy --cache-dir "$place/mypy"
     "$python" -m pyright --pythonpath "$python"
     "$python" -m ruff check --no-cache .
-    "$python" -B run_examples.py --daemon "$daemon"
   )
   table "Python" "$python -B $sdk/python/driver.py"
   table "Python, asynchronous" "$python -B $sdk/python/driver_async.py"
 }
 
 of_typescript() {
+  need_from_npm
   (
     cd "$sdk/typescript"
-    npm ci --silent --no-audit --no-fund
     npm test --silent
     npm run --silent check
   )
@@ -47,17 +39,21 @@ of_typescript() {
 }
 
 of_go() {
-  if ! command -v go >/dev/null; then
-    if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
-      echo "Go is missing: install golang-go (1.19 or later) and run this again" >&2
-      return 1
-    fi
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends golang-go >/dev/null
-  fi
+  need_go
+  need_staticcheck
+  with_go
+  (cd "$sdk/go" && STATICCHECK_CACHE=$place/staticcheck "$staticcheck" ./...)
+  need_newest_go
+  (PATH=$newest_go_path:$PATH with_go)
+}
+
+# All that is tried with the Go of the PATH.
+with_go() {
+  local version unformatted
+  version=$(go env GOVERSION)
+  printf '\n%s\n' "$version"
   (
     cd "$sdk/go"
-    local unformatted
     unformatted=$(gofmt -l .)
     [ -z "$unformatted" ] || {
       echo "gofmt would change: $unformatted" >&2
@@ -65,12 +61,14 @@ of_go() {
     }
     go vet ./...
     go run ./internal/generate -specs ../../src/http -out . -check
-    go test ./...
-    go build -o "$place/go-driver" ./driver
+    go test -race ./...
+    go build -o "$place/go-driver-$version" ./driver
   )
-  table "Go" "$place/go-driver"
+  table "Go, $version" "$place/go-driver-$version"
 }
 
+"$sdk/drift.sh" "${languages[@]}"
 for language in "${languages[@]}"; do
   "of_$language"
 done
+"$sdk/packages.sh" "$daemon" "${languages[@]}"

@@ -120,14 +120,23 @@ func judge(e *Error, ours bool) {
 		e.Kind, e.Retryable = ErrTimeout, true
 	}
 	var details struct {
-		Phase   Phase  `json:"phase"`
-		Breaker string `json:"breaker"`
+		Phase       Phase       `json:"phase"`
+		Breaker     string      `json:"breaker"`
+		Idempotency NotRepeated `json:"idempotency"`
 	}
 	if json.Unmarshal(e.Details, &details) != nil {
 		return // They are something else, or are not there.
 	}
 	if details.Breaker != "" {
 		e.Fault = FaultServer
+	}
+	if e.Code == "conflict" && details.Idempotency != "" {
+		// A call with this Idempotency-Key has come before. This one was not carried out, and never is beside it: as
+		// long as that runs, asking for its reply is safe.
+		e.Phase, e.Retryable = PhaseInFlight, details.Idempotency == NotRepeatedRunning
+		if details.Idempotency == NotRepeatedNotKept {
+			e.Fault = FaultGateway
+		}
 	}
 	if details.Phase == "" {
 		return

@@ -18,6 +18,11 @@ func v1Error(code, details string) string {
 	return fmt.Sprintf(`{"success":false,"error":{"code":%q,"message":"told so"%s}}`, code, details)
 }
 
+// notRepeated is the body of 409 for an Idempotency-Key that is known.
+func notRepeated(why string) string {
+	return v1Error("conflict", `{"idempotency":"`+why+`","phase":"in_flight"}`)
+}
+
 func TestClassify(t *testing.T) {
 	const html = "<html><body>502 Bad Gateway</body></html>"
 	tests := []struct {
@@ -40,6 +45,14 @@ func TestClassify(t *testing.T) {
 		{"method", 405, v1Error("method_not_allowed", ""), ErrValidation, FaultCaller, PhaseNotSent, false},
 		{"slow body", 408, v1Error("invalid_request", ""), ErrTimeout, FaultCaller, PhaseNotSent, true},
 		{"switched off", 409, v1Error("mcp_inactive", ""), ErrConflict, FaultCaller, PhaseNotSent, false},
+		{"taken", 409, v1Error("conflict", `{"id":"taken"}`), ErrConflict, FaultCaller, PhaseNotSent, false},
+		{"key of a running call", 409, notRepeated("running"), ErrConflict, FaultCaller, PhaseInFlight, true},
+		{"key of a cancelled call", 409, notRepeated("cancelled"), ErrConflict, FaultCaller, PhaseInFlight, false},
+		{"key of a call whose reply is gone", 409, notRepeated("not_kept"), ErrConflict, FaultGateway, PhaseInFlight, false},
+		{"key, for a reason of the future", 409, notRepeated("of_the_future"), ErrConflict, FaultCaller, PhaseInFlight, false},
+		{"key, without a phase", 409, v1Error("conflict", `{"idempotency":"cancelled"}`), ErrConflict, FaultCaller, PhaseInFlight, false},
+		{"another conflict that says running", 409, v1Error("mcp_inactive", `{"idempotency":"running"}`), ErrConflict, FaultCaller, PhaseNotSent, false},
+		{"key of another call", 422, v1Error("validation_error", `{"Idempotency-Key":"no"}`), ErrValidation, FaultCaller, PhaseNotSent, false},
 		{"long body", 413, v1Error("payload_too_large", ""), ErrTooLarge, FaultCaller, PhaseNotSent, false},
 		{"content type", 415, v1Error("invalid_request", ""), ErrValidation, FaultCaller, PhaseNotSent, false},
 		{"value", 422, v1Error("validation_error", ""), ErrValidation, FaultCaller, PhaseNotSent, false},

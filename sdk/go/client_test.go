@@ -350,10 +350,25 @@ func TestArgumentsThatAreNoJSON(t *testing.T) {
 
 func TestOptionsThatCannotBeSent(t *testing.T) {
 	s := newRawServer(t, answers(ok(called)))
-	for _, options := range []InvokeOptions{{IdempotencyKey: "a\nb"}, {RequestID: "ä"}} {
+	for _, options := range []InvokeOptions{
+		{IdempotencyKey: "a\nb"}, {IdempotencyKey: "a b"}, {IdempotencyKey: " "}, {IdempotencyKey: "a\x7f"}, {IdempotencyKey: "ä"},
+		{IdempotencyKey: strings.Repeat("k", 256)}, {RequestID: "ä"},
+	} {
 		_, err := s.client().Invoke(context.Background(), "m", "t", nil, &options)
 		if e := failed(t, err); e.Kind != ErrValidation || e.Phase != PhaseNotSent || s.count() != 0 {
 			t.Errorf("got %+v", e)
+		}
+	}
+}
+
+func TestKeysThatAreSent(t *testing.T) {
+	s := newRawServer(t, answers(ok(called)))
+	for number, key := range []string{"!", "~", strings.Repeat("k", 255)} {
+		if _, err := s.client().Invoke(context.Background(), "m", "t", nil, &InvokeOptions{IdempotencyKey: key}); err != nil {
+			t.Fatal(err)
+		}
+		if request, _ := s.request(number); request.Header.Get("Idempotency-Key") != key {
+			t.Errorf("sent %q for %q", request.Header.Get("Idempotency-Key"), key)
 		}
 	}
 }

@@ -10,9 +10,9 @@
 // # Contexts
 //
 // Every method takes a context. Cancelling it ends the request, and closing the connection cancels the
-// call at the MCP server. A deadline of the context is sent along as the deadline of the call (Invoke,
-// Resources and Query), a little early, so that the gateway's own answer, which knows how far the call
-// came, is there in time. A context without a deadline is bounded by WithTimeout.
+// call at the MCP server, with an IdempotencyKey after five seconds in which nobody comes back for it.
+// A deadline of the context is sent along as the deadline of the call (Invoke, Resources and Query), a
+// little early, so that the gateway's own answer, which knows how far the call came, is there in time. A context without a deadline is bounded by WithTimeout.
 //
 // # Errors
 //
@@ -27,7 +27,8 @@
 // # Repeated requests
 //
 // A request is repeated only where provably nothing of it was carried out, and a GET also after a lost
-// connection; see WithMaxRetries. A call that an MCP server may have seen is never sent again.
+// connection; see WithMaxRetries. A call that an MCP server may have seen is never carried out again. Given an
+// InvokeOptions.IdempotencyKey, a caller may make it again, and gets its reply without a second execution.
 package mcpvisor
 
 //go:generate go run ./internal/generate -specs ../../src/http -out .

@@ -19,7 +19,8 @@ const (
 	ErrPermissionDenied Kind = "PermissionDenied"
 	// ErrNotFound: there is no such server, tool, resource, key or route (404).
 	ErrNotFound Kind = "NotFound"
-	// ErrConflict: what is asked does not go with how things are, such as a server that is switched off (409).
+	// ErrConflict: what is asked does not go with how things are, such as a server that is switched off, or a call
+	// whose IdempotencyKey is known and has no reply, of which Details has NotRepeatedDetails (409).
 	ErrConflict Kind = "Conflict"
 	// ErrValidation: the request cannot be carried out as it was made (400, 405, 415, 422 and other 4xx).
 	ErrValidation Kind = "Validation"
@@ -97,8 +98,9 @@ type Error struct {
 	// Details is what the answer says beside code and message, as JSON: error.details in /v1, the whole
 	// body in /api. It is nil where there is nothing. See ToolFailure, TimeoutDetails and the like.
 	Details json.RawMessage
-	// Retryable says whether the same request may be sent again without doing anything twice, and whether
-	// that may help. It is also true of what this client does not repeat by itself.
+	// Retryable says whether the same request, with the same IdempotencyKey, may be sent again without doing anything
+	// twice, and whether that may help. It is also true of what this client does not repeat by itself. It is false after a
+	// lost call, also of one with an IdempotencyKey, which only the caller knows to be sent to a daemon.
 	Retryable bool
 	// Fault says who has to change something.
 	Fault Fault

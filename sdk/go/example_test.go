@@ -2,6 +2,8 @@ package mcpvisor_test
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log"
@@ -35,6 +37,25 @@ func ExampleClient_Invoke() {
 	type sum struct{ Sum int64 }
 	total, _, err := mcpvisor.InvokeAs[sum](ctx, client, "demo", "add", map[string]any{"a": 2, "b": 40}, nil)
 	fmt.Println(total.Sum, err)
+}
+
+func ExampleInvokeOptions_idempotencyKey() {
+	ctx, client := context.Background(), newClient()
+
+	key := uniqueID() // such as a UUID: one for each call that is to be carried out once
+	var answer *mcpvisor.InvokeResult
+	for attempt := 1; ; attempt++ {
+		var err error
+		answer, err = client.Invoke(ctx, "demo", "add", map[string]any{"a": 2, "b": 40}, &mcpvisor.InvokeOptions{IdempotencyKey: key})
+		if err == nil {
+			break
+		}
+		lost := errors.Is(err, mcpvisor.ErrConnection) || errors.Is(err, mcpvisor.ErrProtocol)
+		if !lost || attempt == 3 {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(string(answer.Result), answer.Replayed)
 }
 
 func ExampleError() {
@@ -107,6 +128,14 @@ func ExampleKeys_Create() {
 	if err == nil {
 		fmt.Println(key.Key) // shown this once
 	}
+}
+
+func uniqueID() string {
+	var bits [16]byte
+	if _, err := rand.Read(bits[:]); err != nil {
+		log.Fatal(err)
+	}
+	return hex.EncodeToString(bits[:])
 }
 
 func newClient() *mcpvisor.Client {

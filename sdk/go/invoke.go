@@ -6,8 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 )
+
+// longestKey is the longest Idempotency-Key that the gateway takes.
+const longestKey = 255
 
 // InvokeOptions are particulars of one call; nil is none.
 type InvokeOptions struct {
@@ -18,8 +22,16 @@ type InvokeOptions struct {
 	Timeout time.Duration
 	// Context is sent along to the server, as _meta["plexmcp/context"]; anything that is an object in JSON.
 	Context any
-	// IdempotencyKey is sent as Idempotency-Key, at most 255 characters: a gateway that honours it carries the
-	// same call out once only. The client repeats nothing more for it.
+	// IdempotencyKey is sent as Idempotency-Key, 1 to 255 visible ASCII characters without blanks; "" sends none. It
+	// should be as unique as a UUID. The daemon carries the same call of this API key (server, tool, arguments and
+	// Context as they are written) out once, however often it comes with this key, and keeps its reply for 24 hours,
+	// though not over a restart, after which it carries it out again. After a lost connection, of which this client
+	// never repeats a call by itself, since PlexMCP's own service does not know the header, the caller may therefore
+	// call the daemon again with the same key: the reply of the first call comes (see InvokeResult.Replayed), without a
+	// second execution, or the call is made now if it never arrived. Where there is no reply the error is ErrConflict
+	// with NotRepeatedDetails: NotRepeatedRunning, while another caller waits for it, which is asked for again like
+	// what WithMaxRetries lists, NotRepeatedCancelled or NotRepeatedNotKept. Another call with the key is
+	// ErrValidation.
 	IdempotencyKey string
 	// RequestID is sent as X-Request-Id, 1 to 128 visible ASCII characters: the gateway's log, audit and activity
 	// then have the call under it, so that Activity.List can tell how a call ended whose answer was lost. It should
@@ -33,18 +45,25 @@ type InvokeResult struct {
 	Invocation
 	// RequestID is the id under which the gateway's log has the call.
 	RequestID string
+	// Replayed says that this is the reply of an earlier call with the same IdempotencyKey, and that nothing was
+	// carried out for this one.
+	Replayed bool
 	// Raw is the body of the answer as it came.
 	Raw json.RawMessage
 }
 
 // Invoke calls a tool of the server with this name or id. The arguments are anything that is an object in JSON,
-// or nil. Cancelling the context cancels the call at the server. A tool that reports an error is ErrToolFailed.
+// or nil. Cancelling the context cancels the call at the server; with an IdempotencyKey only after five seconds in
+// which nobody came back for it. A tool that reports an error is ErrToolFailed.
 func (c *Client) Invoke(ctx context.Context, mcp, tool string, arguments any, options *InvokeOptions) (*InvokeResult, error) {
 	if options == nil {
 		options = &InvokeOptions{}
 	}
-	if !visible(options.IdempotencyKey + options.RequestID) {
-		return nil, refused("IdempotencyKey and RequestID have to be visible ASCII")
+	if key := options.IdempotencyKey; len(key) > longestKey || !visible(key) || strings.Contains(key, " ") {
+		return nil, refused("IdempotencyKey has to be 1 to 255 visible ASCII characters")
+	}
+	if !visible(options.RequestID) {
+		return nil, refused("RequestID has to be visible ASCII")
 	}
 	body := struct {
 		MCP       string `json:"mcp_id"`
@@ -74,7 +93,12 @@ func (c *Client) Invoke(ctx context.Context, mcp, tool string, arguments any, op
 	if whole.Data.Result == nil {
 		return nil, a.unusable("it has no `result`", nil)
 	}
-	return &InvokeResult{Invocation: *whole.Data, RequestID: a.header.Get("X-Request-Id"), Raw: a.body}, nil
+	return &InvokeResult{
+		Invocation: *whole.Data,
+		RequestID:  a.header.Get("X-Request-Id"),
+		Replayed:   a.header.Get("Idempotent-Replayed") == "true",
+		Raw:        a.body,
+	}, nil
 }
 
 // call sends what has a deadline in its body.

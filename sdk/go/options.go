@@ -58,10 +58,10 @@ func WithTimeout(timeout time.Duration) Option {
 }
 
 // WithMaxRetries sets how often a request is repeated at most, 2 by default, 0 for never. It is repeated only when
-// nothing of it was carried out: 429 rate_limited, 503 and 502 of which the gateway says so, and a connection
-// that could not be made; and a GET after a connection that was lost. Before it there is a wait of what
-// Retry-After says, else of 0.5 s, 1 s, 2 s … with full jitter; when it would be longer than 30 s or than the
-// deadline, the error comes at once.
+// nothing of it was carried out: 429 rate_limited, 503 and 502 of which the gateway says so, a connection that
+// could not be made, and 409 of a call with an IdempotencyKey that is running already; and a GET after a
+// connection that was lost. Before it there is a wait of what Retry-After says, else of 0.5 s, 1 s, 2 s … with full
+// jitter; when it would be longer than 30 s or than the deadline, the error comes at once.
 func WithMaxRetries(retries int) Option {
 	return func(s *settings) { s.retries = retries }
 }

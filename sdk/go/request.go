@@ -99,27 +99,35 @@ func (c *Client) bound(ctx context.Context, r *request) (context.Context, contex
 
 // repeat tries until it succeeds or is not worth another attempt.
 func (c *Client) repeat(ctx context.Context, r *request, try func() *Error) error {
+	runs := false // A call with the same Idempotency-Key does, as the gateway has said.
+	final := func(e *Error) error {
+		if runs && e.Phase == PhaseNotSent {
+			e.Phase = PhaseInFlight // The last attempt carried nothing out; that call may have.
+		}
+		return e
+	}
 	for attempt := 1; ; attempt++ {
 		e := try()
 		if e == nil {
 			return nil
 		}
+		runs = runs || e.Kind == ErrConflict && e.Retryable
 		if r.method == http.MethodGet && (e.lost || e.Kind == ErrConnection || e.Kind == ErrTimeout) {
 			e.Retryable = true // It only reads.
 		}
 		if attempt > c.settings.retries || !repeatable(e, r.method) {
-			return e
+			return final(e)
 		}
 		wait, worth := pause(e, attempt, r.left(ctx), chance())
 		if !worth {
-			return e
+			return final(e)
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return ended(ctx, PhaseNotSent)
+			return final(ended(ctx, PhaseNotSent))
 		}
 	}
 }

@@ -15,12 +15,14 @@ const (
 // repeatable reports whether the same request may be sent again by the client itself.
 //
 // It has to be provable that nothing was carried out, and likely that it helps: the server's own word that it
-// took no more requests, or a connection that was never made. Beside that, a GET changes nothing and is repeated
-// after a connection that was lost.
+// took no more requests, or that it runs the call with this Idempotency-Key already and did not begin it anew, or a
+// connection that was never made. Beside that, a GET changes nothing and is repeated after a connection that was lost.
 func repeatable(e *Error, method string) bool {
 	switch e.Kind {
 	case ErrRateLimited, ErrServerUnavailable:
 		return e.Retryable && e.Phase == PhaseNotSent
+	case ErrConflict:
+		return e.Retryable // Of all conflicts, only NotRepeatedRunning is.
 	case ErrConnection:
 		return e.Phase == PhaseNotSent || method == http.MethodGet
 	case ErrProtocol:

@@ -891,7 +891,7 @@ type NotRepeated string
 
 // Values of NotRepeated. Later versions may have others.
 const (
-	// The call is under way, and its first caller waits for it: asking again is safe.
+	// The call is under way, and somebody waits for it: asking again is safe.
 	NotRepeatedRunning NotRepeated = "running"
 	// The call was cancelled, because nobody waited for it any more.
 	NotRepeatedCancelled NotRepeated = "cancelled"

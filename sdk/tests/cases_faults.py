@@ -160,7 +160,7 @@ def kept_alive_reset(case: Case) -> None:
         equal(stand_in.count("POST"), 2, "requests that came")
 
 
-@promise(GROUP, "a POST with an idempotency key is not repeated either, since no server has said that it honours it")
+@promise(GROUP, "a POST with an idempotency key is not repeated either, since not every service knows the header")
 def idempotency_key(case: Case) -> None:
     with StandIn(DONE, hang_up, rest=DONE) as stand_in:
         equal(called(case, stand_in, idempotency_key="once-1").value["result"], "done", "first call")

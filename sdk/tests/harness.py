@@ -206,18 +206,24 @@ class Daemon:
                 self._process.wait()
         self._log.close()
 
-    def plain(self, method: str, path: str, body: Any = None, key: str | None = None) -> tuple[int, Any]:
+    def plain(
+        self, method: str, path: str, body: Any = None, key: str | None = None, idempotency_key: str | None = None
+    ) -> tuple[int, Any]:
         """A request without any client library: the status, and the body as JSON."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
         headers = {"content-type": "application/json"}
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
+        if idempotency_key is not None:
+            headers["idempotency-key"] = idempotency_key
+        # Without blanks, as the clients write it: what makes a call the same one is its text.
+        text = None if body is None else json.dumps(body, separators=(",", ":"))
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            connection.request(method, path, text, headers)
             answer = connection.getresponse()
-            text = answer.read()
-            return answer.status, json.loads(text) if text else None
+            content = answer.read()
+            return answer.status, json.loads(content) if content else None
         finally:
             connection.close()
 
@@ -304,13 +310,14 @@ class Case:
 class Held:
     """A call of the suite's own that is under way until it is let go."""
 
-    def __init__(self, case: Case, mcp: str, key: str | None = None) -> None:
+    def __init__(self, case: Case, mcp: str, key: str | None = None, idempotency_key: str | None = None) -> None:
         self._file = case.directory / f"release-{time.monotonic_ns()}"
+        self.arguments = {"file": str(self._file)}
         self.answer: tuple[int, Any] | None = None
-        body = {"mcp_id": mcp, "tool": "wait_for", "arguments": {"file": str(self._file)}, "timeout": 60000}
+        body = {"mcp_id": mcp, "tool": "wait_for", "arguments": self.arguments, "timeout": 60000}
 
         def call() -> None:
-            self.answer = case.daemon.plain("POST", "/v1/mcp/invoke", body, key or case.daemon.key)
+            self.answer = case.daemon.plain("POST", "/v1/mcp/invoke", body, key or case.daemon.key, idempotency_key)
 
         self._thread = threading.Thread(target=call, daemon=True)
         self._thread.start()

@@ -20,6 +20,7 @@ from pathlib import Path
 import cases_calls  # noqa: F401  (each of these adds its cases to the table)
 import cases_errors  # noqa: F401
 import cases_faults  # noqa: F401
+import cases_idempotency  # noqa: F401
 import cases_lists  # noqa: F401
 import cases_retries  # noqa: F401
 import cases_seed  # noqa: F401

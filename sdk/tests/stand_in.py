@@ -7,6 +7,7 @@ members that its own documents name and no others. What it received is kept, so 
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import struct
@@ -175,6 +176,46 @@ def page_of_proxy(status: int) -> Step:
     """The HTML of a reverse proxy that has no better answer."""
     text = f"<html>\r\n<head><title>{status}</title></head>\r\n<body><center><h1>{status} Told So</h1></center></body>\r\n</html>\r\n"
     return answer(status, text, {"content-type": "text/html"}, keep=False)
+
+
+def lost_on_the_way(url: str, while_it_runs: Callable[[], object] | None = None) -> Step:
+    """Passes the request on to a daemon and cuts both connections: when that has answered, or while the call runs."""
+
+    def step(link: Link, request: Received, _stand_in: StandIn) -> bool:
+        upstream = _passed_on(url, request)
+        try:
+            upstream.getresponse().read() if while_it_runs is None else while_it_runs()
+        finally:
+            upstream.close()
+            link.close()
+        return False
+
+    return step
+
+
+def passed(url: str) -> Step:
+    """Passes the request on to a daemon, and its answer back."""
+
+    def step(link: Link, request: Received, stand_in: StandIn) -> bool:
+        upstream = _passed_on(url, request)
+        try:
+            response = upstream.getresponse()
+            headers = {name: value for name, value in response.getheaders() if name.lower() not in _OF_A_CONNECTION}
+            return answer(response.status, response.read(), headers)(link, request, stand_in)
+        finally:
+            upstream.close()
+
+    return step
+
+
+_OF_A_CONNECTION = ("connection", "content-length", "expect", "host", "keep-alive", "transfer-encoding")
+
+
+def _passed_on(url: str, request: Received) -> http.client.HTTPConnection:
+    upstream = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    headers = {name: value for name, value in request.headers.items() if name not in _OF_A_CONNECTION}
+    upstream.request(request.method, request.target, request.body, headers)
+    return upstream
 
 
 def hang_up(link: Link, _request: Received, _stand_in: StandIn) -> bool:

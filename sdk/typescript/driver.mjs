@@ -37,11 +37,11 @@ const operations = {
   "mcps.get": ({ id }, options) => client.mcps.get(id, options),
   "mcps.logs": ({ id, tail }, options) => client.mcps.logs(id, tail, options),
   async invoke({ mcp, tool, arguments: args, timeout, context, idempotency_key }, options) {
-    const { result, content, metadata, requestId } = await client.invoke(mcp, tool, args, {
+    const { result, content, metadata, requestId, replayed } = await client.invoke(mcp, tool, args, {
       ...options,
       ...given({ timeout: milliseconds(timeout), context, idempotencyKey: idempotency_key }),
     });
-    return { result, content, metadata, request_id: requestId };
+    return { result, content, metadata, request_id: requestId, replayed };
   },
   "resources.list": ({ mcp, timeout }, options) => client.resources.list(mcp, { ...options, timeout: milliseconds(timeout) }),
   "resources.read": ({ mcp, uri, timeout }, options) => client.resources.read(mcp, uri, { ...options, timeout: milliseconds(timeout) }),

@@ -81,6 +81,7 @@ func calls(ctx context.Context, c *mcpvisor.Client, o *order) (any, error) {
 	}
 	return map[string]any{
 		"result": answer.Result, "content": answer.Content, "metadata": answer.Metadata, "request_id": answer.RequestID,
+		"replayed": answer.Replayed,
 	}, nil
 }
 

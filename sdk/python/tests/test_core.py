@@ -47,6 +47,24 @@ def test_a_time_that_cannot_be_waited_is_refused(timeout: float) -> None:
         ops.invoke("m", "t", None, timeout, None, None, lambda result: result)
 
 
+@pytest.mark.parametrize("key", ["", "a blank", "at_end\n", "ümlaut", "x" * 256])
+def test_an_idempotency_key_that_the_daemon_refuses_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="idempotency_key"):
+        ops.invoke("m", "t", None, None, None, key, lambda result: result)
+
+
+@pytest.mark.parametrize("key", ["!", "~" * 255])
+def test_an_idempotency_key_is_a_header(key: str) -> None:
+    assert sent(ops.invoke("m", "t", None, None, None, key, lambda result: result))["headers"]["idempotency-key"] == key
+
+
+@pytest.mark.parametrize(("headers", "replayed"), [({"Idempotent-Replayed": "true"}, True), ({}, False)])
+def test_a_result_says_whether_it_is_a_replay(headers: dict, replayed: bool) -> None:
+    operation = ops.invoke("m", "t", None, None, None, "once", lambda result: result)
+    body = {"success": True, "data": {"result": 1, "metadata": {}}}
+    assert operation.read(read(200, body, headers)).replayed is replayed
+
+
 def test_the_address_is_taken_with_and_without_the_version() -> None:
     for address in (
         "https://api.example.com",

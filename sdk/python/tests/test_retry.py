@@ -43,8 +43,11 @@ def test_no_wait_beyond_the_cap_or_the_deadline(retry_after: float, remaining: f
     assert (wait(unavailable(retry_after), remaining=remaining) is not None) == waits
 
 
-def test_only_what_was_not_sent_is_sent_again() -> None:
+def test_only_what_was_not_sent_or_runs_already_is_sent_again() -> None:
     final = [
+        error_of_api(409, "conflict", "no", {}),
+        error_of_api(409, "conflict", "no", {"idempotency": "cancelled", "phase": "in_flight"}),
+        error_of_api(409, "conflict", "no", {"idempotency": "not_kept", "phase": "in_flight"}),
         error_of_api(502, "mcp_unreachable", "no", {"phase": "in_flight"}),
         error_of_api(502, "mcp_unreachable", "no", {}),
         error_of_api(502, "mcp_error", "no", {}),
@@ -59,6 +62,7 @@ def test_only_what_was_not_sent_is_sent_again() -> None:
     ]
     assert [wait(error) for error in final] == [None] * len(final)
     again = [
+        error_of_api(409, "conflict", "no", {"idempotency": "running", "phase": "in_flight"}),
         error_of_api(429, "rate_limited", "no", {}),
         error_of_api(502, "mcp_unreachable", "no", {"phase": "not_sent"}),
         unavailable(),

@@ -135,6 +135,9 @@ function rowOf(status: number, code: string | null, details: Members | null, isL
   const told = details?.["phase"];
   if (told === "not_sent" || told === "in_flight") phase = told;
   if (code === "service_unavailable" && details?.["breaker"] !== undefined) fault = "server";
+  // Of a call with a key of its own there is no reply: it was made before, and only one that is still running is to be asked for again.
+  const earlier = code === "conflict" ? details?.["idempotency"] : undefined;
+  if (earlier !== undefined) [fault, phase, isSafe] = [earlier === "not_kept" ? "gateway" : fault, "in_flight", earlier === "running"];
   if (isLate && status >= 500) [phase, isSafe] = ["unknown", false];
   return [kind, fault, phase, isSafe ?? false];
 }

@@ -3,7 +3,7 @@
 import { dataOf, protocolError } from "./answer.js";
 import { Api } from "./api.js";
 import { parseJson } from "./json.js";
-import { pathWith, Routes, segment, type Parameters } from "./routes.js";
+import { pathWith, Routes, segment, unusable, type Parameters } from "./routes.js";
 import { environment, IS_BROWSER, uniqueId } from "./runtime.js";
 import { Transport, type Request, type RequestOptions } from "./transport.js";
 import type { ContentBlock, InvocationMetadata } from "./types.js";
@@ -41,8 +41,8 @@ export interface InvokeOptions extends RequestOptions {
   /** Particulars for the MCP server, which has them as `_meta["plexmcp/context"]`. */
   context?: Record<string, unknown> | undefined;
   /**
-   * A text of at most 255 characters that no other call has, sent as `Idempotency-Key`: a server that honours it carries the
-   * call out once, however often it comes. In browsers, which repeat requests by themselves, one is made by default.
+   * 1 to 255 visible ASCII characters that no other call has, sent as `Idempotency-Key`: the daemon carries the call out once,
+   * however often it comes, and answers it again. In browsers, which repeat requests by themselves, one is made by default.
    */
   idempotencyKey?: string | undefined;
 }
@@ -57,6 +57,8 @@ export interface InvokeResult<T = unknown> {
   metadata: InvocationMetadata;
   /** Id of the request, by which the daemon's log, audit and activity know it; `null` where the server told none. */
   requestId: string | null;
+  /** `true` where this is the reply to an earlier request with the same `idempotencyKey`. */
+  replayed: boolean;
 }
 
 /** Where a client of MCP itself finds the servers. */
@@ -113,10 +115,12 @@ export class Client extends Routes {
 
   /**
    * Calls a tool. `T` is the type that its result is taken for, unchecked. A call that a server may have seen is never made
-   * again; aborting the signal closes the connection, which cancels the call at the server.
+   * again by itself; aborting the signal closes the connection, which cancels the call at the server: with a key after five
+   * seconds in which it was not asked for again.
    */
   async invoke<T = unknown>(mcp: string, tool: string, args: object = {}, options: InvokeOptions = {}): Promise<InvokeResult<T>> {
     const { context, idempotencyKey = IS_BROWSER ? uniqueId() : undefined, ...request } = options;
+    if (idempotencyKey !== undefined && !/^[!-~]{1,255}$/.test(idempotencyKey)) throw unusable("idempotencyKey has to be 1 to 255 visible ASCII characters");
     const answer = await this.transport.send({
       method: "POST",
       path: "/v1/mcp/invoke",
@@ -128,7 +132,8 @@ export class Client extends Routes {
     const data = dataOf<InvokeResult<T>>(answer, answer.body, {});
     if (!("result" in data)) throw protocolError(answer, "answered without a result");
     const { result, content = [], metadata } = data;
-    return { result, content, metadata, requestId: answer.toldId };
+    const replayed = answer.headers.get("Idempotent-Replayed") === "true";
+    return { result, content, metadata, requestId: answer.toldId, replayed };
   }
 
   /** The address of MCP itself: of one server, of several together, or without any of all. */

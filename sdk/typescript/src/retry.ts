@@ -25,7 +25,9 @@ export interface Tries {
  * is safe to repeat but not worth it.
  */
 export function retryDelay(error: McpvisorError, tries: Tries): number | null {
-  if (!error.isRetryable || !KINDS.has(error.kind) || tries.failed >= tries.maxRetries) return null;
+  // A call with a key that is still running answers whoever asks for it again.
+  const mayHelp = KINDS.has(error.kind) || error.details?.["idempotency"] === "running";
+  if (!error.isRetryable || !mayHelp || tries.failed >= tries.maxRetries) return null;
   const told = error.retryAfter === null ? null : error.retryAfter * 1000;
   const wait = told ?? tries.random * 500 * 2 ** tries.failed;
   return wait > LONGEST_WAIT || wait >= tries.left ? null : wait;

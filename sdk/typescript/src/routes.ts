@@ -1,12 +1,17 @@
 // What the groups of routes have in common. Pure but for the requests.
 
 import { dataOf, protocolError } from "./answer.js";
-import { makeError } from "./errors.js";
+import { makeError, type McpvisorError } from "./errors.js";
 import { Paged, type Page } from "./pages.js";
 import type { Read, Request, RequestOptions, Transport } from "./transport.js";
 
 /** Values of a query; what is `undefined` or `null` is left out. */
 export type Parameters = Readonly<Record<string, unknown>>;
+
+/** The error of a request that cannot be made. */
+export function unusable(message: string): McpvisorError {
+  return makeError({ kind: "Validation", fault: "caller", phase: "not_sent", isRetryable: false, message });
+}
 
 /**
  * A text as a segment of a path.
@@ -14,8 +19,7 @@ export type Parameters = Readonly<Record<string, unknown>>;
  */
 export function segment(text: string): string {
   if (/^\.{0,2}$/.test(text)) {
-    const message = `${JSON.stringify(text)} is no id or name`;
-    throw makeError({ kind: "Validation", fault: "caller", phase: "not_sent", isRetryable: false, message });
+    throw unusable(`${JSON.stringify(text)} is no id or name`);
   }
   return encodeURIComponent(text);
 }

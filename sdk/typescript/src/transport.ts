@@ -1,7 +1,7 @@
 // Requests and their tries. What an answer means is in answer.ts, when to try again in retry.ts, how one try ends in exchange.ts.
 
 import { errorOf, protocolError, readAnswer, type Answer, type Parse } from "./answer.js";
-import { McpvisorError } from "./errors.js";
+import { McpvisorError, type Phase } from "./errors.js";
 import { cancelled, Exchange, REQUEST_ID } from "./exchange.js";
 import { stringifyJson } from "./json.js";
 import { retryDelay } from "./retry.js";
@@ -45,6 +45,7 @@ export interface Read extends Answer {
   body: Record<string, unknown>;
   /** Id of the request as the answer has it; `null` where it has none, and the server may not know the one that was sent. */
   toldId: string | null;
+  headers: Headers;
 }
 
 /** Milliseconds by which an answer may be late that the server gives when the deadline that it was told has passed. */
@@ -58,7 +59,7 @@ export class Transport {
   send(request: Request): Promise<Read> {
     return this.#tries(request, async (exchange) => {
       const answer = answerOf(exchange, await wholeText(exchange), request);
-      return { ...answer, body: readAnswer(answer, this.settings.parse), toldId: exchange.toldId };
+      return { ...answer, body: readAnswer(answer, this.settings.parse), toldId: exchange.toldId, headers: exchange.response.headers };
     });
   }
 
@@ -81,12 +82,10 @@ export class Transport {
       try {
         return await read(await this.#once(request, requestId, deadline - Date.now()));
       } catch (error) {
-        const wait =
-          error instanceof McpvisorError
-            ? retryDelay(error, { failed, maxRetries, left: deadline - Date.now(), random: Math.random() })
-            : null;
+        if (!(error instanceof McpvisorError)) throw error;
+        const wait = retryDelay(error, { failed, maxRetries, left: deadline - Date.now(), random: Math.random() });
         if (wait === null) throw error;
-        await pause(wait, request.signal, requestId);
+        await pause(wait, request.signal, requestId, error.phase === "in_flight" ? "in_flight" : "not_sent");
       }
     }
   }
@@ -138,8 +137,8 @@ function answerOf({ response, requestId }: Exchange, text: string, request: Requ
   return { status: response.status, text, requestId, retryAfter, isLate: request.isLate };
 }
 
-/** Waits, and gives up when the caller does. Before a further try nothing is under way. */
-export async function pause(milliseconds: number, signal: AbortSignal | undefined, requestId: string): Promise<void> {
+/** Waits, and gives up when the caller does. Before a further try nothing is under way, unless an earlier request began it. */
+export async function pause(milliseconds: number, signal: AbortSignal | undefined, requestId: string, phase: Phase = "not_sent"): Promise<void> {
   let onAbort: () => void = () => undefined;
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, milliseconds);
@@ -151,5 +150,5 @@ export async function pause(milliseconds: number, signal: AbortSignal | undefine
     else signal?.addEventListener("abort", onAbort);
   });
   signal?.removeEventListener("abort", onAbort);
-  if (signal?.aborted) throw cancelled(signal, requestId, "not_sent");
+  if (signal?.aborted) throw cancelled(signal, requestId, phase);
 }

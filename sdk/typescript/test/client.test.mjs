@@ -36,6 +36,40 @@ test("a call sends what the API takes, and gives what it answers", () =>
     assert.equal(requestId, "req_told");
   }));
 
+test("a reply that was made for an earlier request says so", () =>
+  at(inTurn(json(200, { success: true, data: RESULT }, { "idempotent-replayed": "true" }), data(RESULT)), async (client) => {
+    const call = () => client.invoke("demo", "add", {}, { idempotencyKey: "once" });
+    assert.deepEqual([(await call()).replayed, (await call()).replayed], [true, false]);
+  }));
+
+test("a call with a key that is still running is asked for again, and one that has no reply is not", () => {
+  const conflict = (idempotency, headers) => json(409, { success: false, error: { code: "conflict", message: "x", details: { idempotency, phase: "in_flight" } } }, headers);
+  const answers = [conflict("running", { "retry-after": "0" }), data(RESULT), conflict("cancelled"), conflict("not_kept")];
+  return at(inTurn(...answers), async (client, { received }) => {
+    const call = () => client.invoke("demo", "add", {}, { idempotencyKey: "once" });
+    assert.deepEqual((await call()).result, RESULT.result);
+    await assert.rejects(call(), { kind: "Conflict", phase: "in_flight", isRetryable: false, fault: "caller" });
+    await assert.rejects(call(), { kind: "Conflict", phase: "in_flight", isRetryable: false, fault: "gateway" });
+    assert.deepEqual(received.map(({ headers }) => headers["idempotency-key"]), Array(4).fill("once"));
+  });
+});
+
+test("a call that was heard to be running is not said to be unsent when its caller leaves", () => {
+  const running = json(409, { success: false, error: { code: "conflict", message: "x", details: { idempotency: "running", phase: "in_flight" } } }, { "retry-after": "20" });
+  return at(inTurn(running), async (client) => {
+    const call = client.invoke("demo", "add", {}, { idempotencyKey: "once", signal: AbortSignal.timeout(200) });
+    await assert.rejects(call, { phase: "in_flight", isRetryable: false });
+  });
+});
+
+test("a key that cannot be one is refused before anything is sent", () =>
+  at(inTurn(), async (client, { received }) => {
+    for (const idempotencyKey of ["", "two words", "ü", "k".repeat(256)]) {
+      await assert.rejects(client.invoke("demo", "add", {}, { idempotencyKey }), { kind: "Validation", phase: "not_sent" });
+    }
+    assert.equal(received.length, 0);
+  }));
+
 test("an error has the id of the request that was sent where no answer tells one", () =>
   at(inTurn(json(502, "<html>"), hangUp, failure(500, "internal_error", { request_id: "req_told" })), async (client, { received }) => {
     const seen = [];

@@ -20,6 +20,8 @@ class Answer:
 
     body: dict[str, Any]
     request_id: str | None
+    is_replayed: bool = False
+    """True where it was made for an earlier request with the same `Idempotency-Key`."""
 
     def data(self) -> dict[str, Any]:
         """`data` of the envelope of `/v1`, an object."""
@@ -70,7 +72,7 @@ def answer_of(
         if may_have_worked and status >= 500:
             error.phase, error.is_retryable = "unknown", False
         raise error
-    answer = Answer(members, request_id)
+    answer = Answer(members, request_id, headers.get("idempotent-replayed") == "true")
     if not isinstance(body, dict):
         raise answer.misshapen("no object")
     if enveloped and "data" not in members:

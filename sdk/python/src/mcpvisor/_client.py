@@ -32,11 +32,12 @@ class Client:
 
     `base_url` is the daemon's address, with or without `/v1`. `api_key` is by default `MCPVISOR_API_KEY` of the
     environment; without any the daemon decides whether it knows the program. `timeout` is the time in seconds of a
-    request with all its repeats. `max_retries` is how often a request is sent again, which happens only where the
-    first one was provably not carried out, or only reads. `transport` is httpx's, for proxies, certificates, tests.
+    request with all its repeats. `max_retries` is how often a request is sent again, which happens only where that can
+    carry nothing out twice. `transport` is httpx's, for proxies, certificates, tests.
 
     To cancel what is under way cancel its task; a program that waits is interrupted, by Ctrl-C or by a signal whose
-    handler raises. The connection is closed then, by which the daemon cancels the call.
+    handler raises. The connection is closed then, by which the daemon cancels the call: at once, or with an
+    `idempotency_key` when nobody has come back for it in five seconds.
     """
 
     def __init__(
@@ -114,7 +115,12 @@ class Client:
         two seconds longer, so that the daemon's answer, which knows how far the call came, is the one that counts.
         Without it the daemon's own deadline holds, and the client's timeout here. `context` reaches the MCP server as
         `_meta["plexmcp/context"]`. `into` is called with the result and makes it what you want, such as
-        `Weather.model_validate`. `idempotency_key` is sent along; no call is repeated for it.
+        `Weather.model_validate`.
+
+        `idempotency_key` (1 to 255 visible ASCII characters) names this call. The daemon carries it out once and
+        answers it again for 24 hours (`replayed` of the result): where you cannot tell whether it was carried out, call
+        again with the same key and arguments. This client does so by itself only while the daemon says that the call is
+        running, since not every service knows the header.
 
         Raises `ToolFailedError` where the tool reports an error, and the other errors of this package.
         """

@@ -55,6 +55,13 @@ def checked_timeout(timeout: float) -> float:
     return timeout
 
 
+def checked_idempotency_key(key: str) -> str:
+    """A key that the daemon takes, else a `ValueError`."""
+    if not 1 <= len(key) <= 255 or not all("!" <= letter <= "~" for letter in key):
+        raise ValueError("idempotency_key must be 1 to 255 visible ASCII characters")
+    return key
+
+
 def segment(text: str) -> str:
     """A name as a part of a path."""
     if not text or text in (".", ".."):

@@ -100,7 +100,11 @@ class NotFoundError(McpvisorError):
 
 
 class ConflictError(McpvisorError):
-    """409: what is there does not allow it now, such as an MCP that is switched off or a name that is taken."""
+    """409: what is there does not allow it now, such as an MCP that is switched off or a name that is taken.
+
+    `details["idempotency"]` is there where a call with this `idempotency_key` came before and has no reply: `running`,
+    which is retryable, `cancelled`, because nobody waited for it any more, or `not_kept`, which was carried out.
+    """
 
     kind = "Conflict"
 
@@ -247,6 +251,10 @@ def error_of_api(
         phase = told
         unavailable = rule.kind in (ServerUnavailableError, TimeoutError)
         is_retryable = phase == "not_sent" and (is_retryable or unavailable)
+    if code == "conflict" and "idempotency" in details:
+        # A call with this key came before. While it runs asking again is safe: with the key it is never another call.
+        phase, is_retryable = "in_flight", details["idempotency"] == "running"
+        fault = "gateway" if details["idempotency"] == "not_kept" else fault
     if details.get("breaker") == "open":
         fault = "server"
     return rule.kind(

@@ -6,7 +6,7 @@ from typing import Any, Callable, List, Mapping, TypeVar, cast
 
 from . import _types as t
 from ._answers import Answer, object_of
-from ._config import checked_timeout, segment
+from ._config import checked_idempotency_key, checked_timeout, segment
 from ._requests import GRACE, Operation
 from ._results import InvokeResult, Page
 
@@ -104,6 +104,7 @@ def invoke(
             content=answer.list_in(data, "content") if data.get("content") is not None else [],
             metadata=cast(t.InvocationMetadata, object_of(data.get("metadata"))),
             request_id=answer.request_id,
+            replayed=answer.is_replayed,
         )
 
     return Operation(
@@ -111,7 +112,7 @@ def invoke(
         "/v1/mcp/invoke",
         read,
         body=_given(mcp_id=mcp_id, tool=tool, arguments=dict(arguments or {}), context=context),
-        headers={"idempotency-key": idempotency_key} if idempotency_key is not None else {},
+        headers={} if idempotency_key is None else {"idempotency-key": checked_idempotency_key(idempotency_key)},
         deadline=None if timeout is None else checked_timeout(timeout),
         tells_deadline=True,
     )

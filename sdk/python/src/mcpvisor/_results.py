@@ -22,6 +22,8 @@ class InvokeResult(Generic[T]):
     """The MCP's id, the tool, and how long it took."""
     request_id: str | None
     """Id of the request, by which the daemon's log and audit tell more."""
+    replayed: bool = False
+    """True where an earlier call with the same `idempotency_key` has this answer, and this one ran nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Whether a request is sent again, and when: only where nothing can have been carried out."""
+"""Whether a request is sent again, and when: only where that can carry nothing out twice."""
 
 from __future__ import annotations
 
-from ._errors import ConnectionError, McpvisorError, ProtocolError, RateLimitedError
+from ._errors import ConflictError, ConnectionError, McpvisorError, ProtocolError, RateLimitedError
 
 LONGEST_WAIT = 30.0
 """Most seconds that a server's `Retry-After` is waited for; beyond that the error is the caller's."""
@@ -37,4 +37,7 @@ def _may_repeat(error: McpvisorError) -> bool:
     if error.status is None:
         # No answer: what was lost on the way is only retryable where it was never sent, or only reads.
         return isinstance(error, (ConnectionError, ProtocolError))
+    if isinstance(error, ConflictError):
+        # The only conflict that is retryable: the call with this `Idempotency-Key` is still running.
+        return True
     return error.phase == "not_sent" and (isinstance(error, RateLimitedError) or error.status in (502, 503))

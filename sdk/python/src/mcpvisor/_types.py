@@ -2486,7 +2486,7 @@ McpStatus = Literal['active', 'inactive']
 NotRepeated = Literal['running', 'cancelled', 'not_kept']
 """Reason that a call with an `Idempotency-Key` that is known has no reply.
 
-- `running`: The call is under way, and its first caller waits for it: asking again is safe.
+- `running`: The call is under way, and somebody waits for it: asking again is safe.
 - `cancelled`: The call was cancelled, because nobody waited for it any more.
 - `not_kept`: The call was carried out. Its reply was too long to be kept, or its room was needed.
 """
