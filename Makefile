@@ -77,6 +77,7 @@ try_clients = python3 -B tests/clients/run.py --daemon $(or $(CARGO_TARGET_DIR),
 
 sdk: ## Write the clients' types anew, of the OpenAPI documents; needs what `make test-sdk` has installed
 	python3 -B sdk/python/generate.py
+	python3 -B sdk/python/derive_sync.py
 	cd sdk/typescript && npm run --silent generate
 	cd sdk/go && go generate .
 
