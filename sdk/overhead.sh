@@ -15,7 +15,7 @@ of_python() {
 }
 
 of_typescript() {
-  need_from_npm && (cd "$sdk/typescript" && npm run --silent build && node scripts/overhead-constant.mjs "$address" "${how_often[@]}")
+  need_from_npm && (cd "$sdk/typescript" && npm run --silent build && node scripts/overhead.mjs "$address" "${how_often[@]}")
 }
 
 of_go() {

@@ -2,7 +2,8 @@
 //
 //     node scripts/check-package.mjs --daemon PATH/mcpvisor
 //
-// Each block of JavaScript in the README is run as an ES module, the first one also as CommonJS, and all are read by `tsc`.
+// Each block of JavaScript in the README is run as an ES module, the first one also as CommonJS, and all are read by `tsc`. Chromium,
+// where it is in PATH, calls the daemon through a proxy that loses replies.
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,7 +12,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { buildSync } from "esbuild";
 import { startModel } from "../test/support/model.mjs";
+import { CHROMIUM, find } from "../test/support/programs.mjs";
+import { startProxy } from "../test/support/proxy.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { daemon: program } = parseArgs({ options: { daemon: { type: "string" } } }).values;
@@ -30,9 +34,9 @@ function report(what, isGood, output) {
   console.log(String(output).replaceAll(/^/gm, "     "));
 }
 
-/** Runs a program; its output and exit code. `send` is its input, which goes on where there are `interrupts`: times, in milliseconds, of a SIGINT. */
-async function run(args, { key, cwd = work, send = "", interrupts = [] } = {}) {
-  const child = spawn(process.execPath, args, { cwd, env: { ...process.env, MCPVISOR_API_KEY: key }, timeout: 60_000 });
+/** Runs a program, Node's by default; its output and exit code. `send` is its input, which goes on where there are `interrupts`: times, in milliseconds, of a SIGINT. */
+async function run(args, { program = process.execPath, key, cwd = work, send = "", interrupts = [] } = {}) {
+  const child = spawn(program, args, { cwd, env: { ...process.env, MCPVISOR_API_KEY: key }, timeout: 60_000 });
   let output = "";
   child.stdout.on("data", (piece) => (output += piece));
   child.stderr.on("data", (piece) => (output += piece));
@@ -86,7 +90,7 @@ async function runReadme(project, { url, key }) {
     for (const [file, text] of files) {
       writeFileSync(join(project, file), text);
       const { code, output } = await run([file], { cwd: project, key });
-      const wanted = [...text.matchAll(/console\.log\((?:result|error\.text)\); *\/\/ (.*)$/gm)].map(([, value]) => value);
+      const wanted = [...text.matchAll(/console\.log\((?:result|error\.text|.*\.replayed)\); *\/\/ (.*)$/gm)].map(([, value]) => value);
       report(`README, block ${number + 1} as ${file}`, code === 0 && output !== "" && wanted.every((value) => output.includes(value)), output);
     }
     writeFileSync(join(project, `types-${number}.mts`), block);
@@ -105,6 +109,7 @@ async function runReadme(project, { url, key }) {
 const SURFACE = `import { Client, EventStream, NotFoundError, type Mcp, type QueryAnswer, type QueryEvent } from "mcpvisor";
 const client: Client = new Client({ baseUrl: undefined, timeout: 5 });
 const sum: number = (await client.invoke<{ sum: number }>("demo", "add", { a: 1n }, { signal: AbortSignal.timeout(5), timeout: undefined })).result.sum;
+const replayed: boolean = (await client.invoke("demo", "add", { a: 1 }, { idempotencyKey: "once" })).replayed;
 const mcp: Mcp | undefined = (await client.mcps.list({ health: "healthy" }).page(2)).items[0];
 const events: EventStream<QueryEvent> = client.api.query("?", { server: "demo", stream: true });
 const answer: QueryAnswer = await client.api.query("?", { server: "demo", max_turns: 3 });
@@ -118,7 +123,7 @@ for await (const event of events) if (event.type === "token") event.text.length;
 client.mcps.list({ health: "purple" });
 // @ts-expect-error a key has a name
 client.keys.create({});
-export { sum, mcp, answer, line, NotFoundError };
+export { sum, replayed, mcp, answer, line, NotFoundError };
 `;
 
 // The README says how to find out what became of a call whose answer did not come.
@@ -149,6 +154,40 @@ async function runExamples(project, { url, key }) {
   report("examples/batch.mjs calls a tool for each line, and keeps all digits", isGood, batch.output);
 }
 
+// What the README says of browsers. A connection that brings a second call is closed when the daemon has answered that call.
+const PAGE = `import { Client } from "mcpvisor";
+const client = new Client({ baseUrl: location.origin, apiKey: KEY });
+const seen = [];
+for (const text of ["a", "b", "c"]) {
+  const { result, replayed, kind } = await client.invoke("demo", "echo", { text }).catch((error) => error);
+  seen.push(kind ?? result + (replayed ? " again" : ""));
+  await new Promise((resolve) => setTimeout(resolve, 50)); // Only then has fetch put the connection back.
+}
+document.body.textContent = seen.join(", ");
+`;
+
+async function runChromium(project, { url, key }) {
+  const program = find("chromium");
+  if (!program) return console.log("skip there is no chromium in PATH");
+  const define = { KEY: JSON.stringify(key) };
+  const [{ text }] = buildSync({ stdin: { contents: PAGE, resolveDir: project }, define, bundle: true, format: "esm", write: false }).outputFiles;
+  const proxy = await startProxy(url, `<!doctype html><body></body><script type="module">${text.replaceAll("</script", "<\\/script")}</script>`);
+  const before = await toolCalls(url, key);
+  const { output } = await run([...CHROMIUM, proxy.url], { program });
+  const carriedOut = (await toolCalls(url, key)) - before;
+  proxy.close();
+  const came = proxy.passed.map(({ text, isReplay }) => text + (isReplay ? " again" : "")).join(", ");
+  const isGood = output.includes("<body>a, b again, c again</body>") && came === "a, b, b again, c, c again" && carriedOut === 3;
+  report("Chromium repeats a call whose reply was lost, which is carried out once and answered again", isGood, `${output}\n${came}\n${carriedOut} carried out`);
+}
+
+/** How many tool calls the demo server has had. */
+async function toolCalls(url, key) {
+  const headers = { Authorization: `Bearer ${key}`, "Content-Type": "application/json" };
+  const answer = await fetch(`${url}/v1/mcp/resources`, { method: "POST", headers, body: JSON.stringify({ mcp_id: "demo", uri: "demo://status" }) });
+  return JSON.parse((await answer.json()).data.contents[0].text).tool_calls;
+}
+
 const model = await startModel();
 let daemon;
 try {
@@ -156,6 +195,7 @@ try {
   const project = makeProject();
   await runReadme(project, daemon);
   await runExamples(project, daemon);
+  await runChromium(project, daemon);
 } finally {
   await daemon?.stop();
   model.close();

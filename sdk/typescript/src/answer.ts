@@ -75,7 +75,7 @@ export function readAnswer(answer: Answer, parse: Parse): Members {
 }
 
 /** `data` of an envelope of `/v1`, which has to be an array (`[]`), an object (`{}`), or anything (`null`). */
-export function dataOf<T>(answer: Answer, body: Members, shape: [] | Members | null): T {
+export function dataOf<T>(answer: Pick<Answer, "status" | "requestId">, body: Members, shape: [] | Members | null): T {
   const data = body["data"];
   const fits = shape === null ? "data" in body : isObject(data) && Array.isArray(data) === Array.isArray(shape);
   if (!fits) throw protocolError(answer, "answered without the `data` that was to come");

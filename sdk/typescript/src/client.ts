@@ -42,7 +42,9 @@ export interface InvokeOptions extends RequestOptions {
   context?: Record<string, unknown> | undefined;
   /**
    * 1 to 255 visible ASCII characters that no other call has, sent as `Idempotency-Key`: the daemon carries the call out once,
-   * however often it comes, and answers it again. In browsers, which repeat requests by themselves, one is made by default.
+   * however often it comes, and answers it again. After a lost connection or a passed deadline the same call with the same key
+   * gets the reply of the first; PlexMCP's own service does not know the header, so that this is never done without being asked
+   * for. In browsers, which repeat requests by themselves, one is made by default.
    */
   idempotencyKey?: string | undefined;
 }
@@ -119,20 +121,21 @@ export class Client extends Routes {
    * seconds in which it was not asked for again.
    */
   async invoke<T = unknown>(mcp: string, tool: string, args: object = {}, options: InvokeOptions = {}): Promise<InvokeResult<T>> {
-    const { context, idempotencyKey = IS_BROWSER ? uniqueId() : undefined, ...request } = options;
+    const { context, idempotencyKey = IS_BROWSER ? uniqueId() : undefined, timeout, signal } = options;
     if (idempotencyKey !== undefined && !/^[!-~]{1,255}$/.test(idempotencyKey)) throw unusable("idempotencyKey has to be 1 to 255 visible ASCII characters");
     const answer = await this.transport.send({
       method: "POST",
       path: "/v1/mcp/invoke",
       body: { mcp_id: mcp, tool, arguments: args, context },
       headers: idempotencyKey === undefined ? undefined : { "Idempotency-Key": idempotencyKey },
-      sendsDeadline: request.timeout !== undefined,
-      ...request,
+      sendsDeadline: timeout !== undefined,
+      timeout,
+      signal,
     });
     const data = dataOf<InvokeResult<T>>(answer, answer.body, {});
     if (!("result" in data)) throw protocolError(answer, "answered without a result");
     const { result, content = [], metadata } = data;
-    const replayed = answer.headers.get("Idempotent-Replayed") === "true";
+    const replayed = idempotencyKey !== undefined && answer.headers.get("Idempotent-Replayed") === "true";
     return { result, content, metadata, requestId: answer.toldId, replayed };
   }
 

@@ -55,7 +55,7 @@ export class McpvisorError extends Error {
   readonly requestId: string | null;
   /** Particulars from the answer, which depend on `code`; `null` without any. */
   readonly details: Record<string, unknown> | null;
-  /** `true` where the same request may be sent again: nothing was carried out, or it only reads. */
+  /** `true` where the same request may be sent again: nothing was carried out, it only reads, or its key has a call that still runs. */
   readonly isRetryable: boolean;
   /** Whose fault it is. */
   readonly fault: Fault;
@@ -85,7 +85,10 @@ export class AuthenticationError extends McpvisorError {}
 export class PermissionDeniedError extends McpvisorError {}
 /** 404: no such MCP, tool, resource, key or route. */
 export class NotFoundError extends McpvisorError {}
-/** 409: what there is stands against it, such as an MCP that is switched off. */
+/**
+ * 409: what there is stands against it, such as an MCP that is switched off. Where it is the call that was made with the same
+ * `idempotencyKey`, `details.idempotency` says why that has no reply: `running`, `cancelled` or `not_kept`.
+ */
 export class ConflictError extends McpvisorError {}
 /** 400, 405, 415, 422: the request cannot be carried out as it was made. */
 export class ValidationError extends McpvisorError {}

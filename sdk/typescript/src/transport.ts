@@ -41,7 +41,7 @@ export interface Settings {
 }
 
 /** An answer that is a success, read as JSON. */
-export interface Read extends Answer {
+export interface Read extends Pick<Answer, "status" | "requestId"> {
   body: Record<string, unknown>;
   /** Id of the request as the answer has it; `null` where it has none, and the server may not know the one that was sent. */
   toldId: string | null;
@@ -59,7 +59,8 @@ export class Transport {
   send(request: Request): Promise<Read> {
     return this.#tries(request, async (exchange) => {
       const answer = answerOf(exchange, await wholeText(exchange), request);
-      return { ...answer, body: readAnswer(answer, this.settings.parse), toldId: exchange.toldId, headers: exchange.response.headers };
+      const { status, requestId } = answer;
+      return { status, requestId, toldId: exchange.toldId, headers: exchange.response.headers, body: readAnswer(answer, this.settings.parse) };
     });
   }
 

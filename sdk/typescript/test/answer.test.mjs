@@ -48,6 +48,24 @@ test("an error has what the answer says", () => {
   );
 });
 
+test("a call with a key that has no reply was made before, and only one that runs is to be asked for again", () => {
+  const seen = (details, status = 409, code = "conflict") => {
+    const { kind, phase, isRetryable, fault } = v1(status, code, details);
+    return [kind, phase, isRetryable, fault];
+  };
+  assert.deepEqual(seen({ idempotency: "running", phase: "in_flight" }), ["Conflict", "in_flight", true, "caller"]);
+  assert.deepEqual(seen({ idempotency: "cancelled", phase: "in_flight" }), ["Conflict", "in_flight", false, "caller"]);
+  assert.deepEqual(seen({ idempotency: "not_kept", phase: "in_flight" }), ["Conflict", "in_flight", false, "gateway"]);
+  assert.deepEqual(seen({ idempotency: "of_the_future", phase: "in_flight" }), ["Conflict", "in_flight", false, "caller"]);
+  assert.deepEqual(seen({ idempotency: "running" }, 409, "login_failed"), ["Conflict", "not_sent", true, "server"]);
+  for (const details of [undefined, { phase: "not_sent" }, { server: { state: "disabled" } }]) assert.deepEqual(seen(details), ["Conflict", "not_sent", false, "caller"]);
+});
+
+test("another call with a key that was used is not sent", () => {
+  const { kind, phase, isRetryable } = v1(422, "validation_error");
+  assert.deepEqual([kind, phase, isRetryable], ["Validation", "not_sent", false]);
+});
+
 test("a tool's own error has its text and its blocks", () => {
   const content = [{ type: "text", text: "out of paper" }];
   const error = v1(422, "mcp_error", { mcp_error: "out of paper", content });

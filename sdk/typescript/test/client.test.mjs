@@ -62,9 +62,20 @@ test("a call that was heard to be running is not said to be unsent when its call
   });
 });
 
+test("a call whose connection breaks is not made again by itself, with a key neither, and its caller may", () =>
+  at(inTurn(hangUp, cut(), reset, json(200, { success: true, data: RESULT }, { "idempotent-replayed": "true" })), async (client, { received }) => {
+    const call = () => client.invoke("demo", "add", { a: 2 }, { idempotencyKey: "once" });
+    for (const [number, kind] of ["Connection", "Protocol", "Connection"].entries()) {
+      await assert.rejects(call(), { kind, phase: "unknown", isRetryable: false });
+      assert.equal(received.length, number + 1);
+    }
+    assert.equal((await call()).replayed, true);
+    assert.equal(new Set(received.map(({ headers, body }) => headers["idempotency-key"] + body)).size, 1);
+  }));
+
 test("a key that cannot be one is refused before anything is sent", () =>
   at(inTurn(), async (client, { received }) => {
-    for (const idempotencyKey of ["", "two words", "ü", "k".repeat(256)]) {
+    for (const idempotencyKey of ["", "two words", "ü", "line\n", "k".repeat(256)]) {
       await assert.rejects(client.invoke("demo", "add", {}, { idempotencyKey }), { kind: "Validation", phase: "not_sent" });
     }
     assert.equal(received.length, 0);

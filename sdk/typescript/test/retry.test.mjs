@@ -27,6 +27,15 @@ test("it waits neither beyond the deadline nor longer than the cap, but gives up
   assert.equal(retryDelay(error("Connection"), { ...tries, left: 0 }), null);
 });
 
+test("a call with a key that still runs is asked for again within the same limits, and no other conflict is", () => {
+  const conflict = (idempotency, retryAfter = 1) => makeError({ kind: "Conflict", isRetryable: idempotency === "running", retryAfter, message: "x", fault: "caller", phase: "in_flight", details: { idempotency } });
+  assert.equal(retryDelay(conflict("running"), tries), 1000);
+  assert.equal(retryDelay(conflict("running", null), { ...tries, failed: 1 }), 500);
+  for (const limits of [{ left: 1000 }, { failed: 2 }, { maxRetries: 0 }]) assert.equal(retryDelay(conflict("running"), { ...tries, ...limits }), null);
+  assert.equal(retryDelay(conflict("running", 31), tries), null);
+  for (const why of ["cancelled", "not_kept", undefined]) assert.equal(retryDelay(conflict(why), tries), null);
+});
+
 test("it ends with the number of retries", () => {
   assert.equal(retryDelay(error("Connection"), { ...tries, failed: 2 }), null);
   assert.equal(retryDelay(error("Connection"), { ...tries, maxRetries: 0 }), null);

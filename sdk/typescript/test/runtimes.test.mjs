@@ -2,28 +2,15 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { buildSync } from "esbuild";
+import { CHROMIUM, find } from "./support/programs.mjs";
 import { data, hangUp, json, listen } from "./support/raw-server.mjs";
 
 const program = fileURLToPath(new URL("support/three-calls.mjs", import.meta.url));
 const page = () => `<!doctype html><body></body><script type="module">${buildSync({ entryPoints: [program], bundle: true, format: "esm", write: false }).outputFiles[0].text.replaceAll("</script", "<\\/script")}</script>`;
 const CALLED = data({ result: 1, content: [], metadata: {} });
-
-/** The program of this name on the machine; `undefined` without one. */
-function find(name) {
-  return (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name)).find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
 
 /** The calls that a runtime makes of a server that closes each connection at its second one, and what the runtime says. */
 async function calls(command, args) {
@@ -62,7 +49,7 @@ for (const [name, args] of [["node", [program]], ["bun", [program]], ["deno", ["
 test("Chromium sends a call twice, with one Idempotency-Key", { timeout: 90_000 }, async (t) => {
   const command = find("chromium");
   if (!command) return t.skip("there is no chromium in PATH");
-  const { output, received, numbers } = await calls(command, ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]);
+  const { output, received, numbers } = await calls(command, CHROMIUM);
   assert.deepEqual([...new Set(numbers)], [1, 2, 3], output);
   const keys = received.map(({ headers }) => headers["idempotency-key"]);
   assert.ok(keys.every((key) => /^[0-9a-f]{16}_[0-9a-f]{8}$/.test(key)), `${keys}`);
