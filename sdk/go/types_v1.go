@@ -258,6 +258,9 @@ type ContentBlock struct {
 
 // UnmarshalJSON reads what is described, and keeps the whole in Raw.
 func (o *ContentBlock) UnmarshalJSON(data []byte) error {
+	if o.readText(data) {
+		return nil
+	}
 	type described ContentBlock
 	if err := json.Unmarshal(data, (*described)(o)); err != nil {
 		return err

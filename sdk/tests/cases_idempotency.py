@@ -235,6 +235,20 @@ def running_again(case: Case) -> None:
             equal(stand_in.count("POST"), requests, f"requests that came with Retry-After {seconds}")
 
 
+@promise(GROUP, "what ends the asking for a call that runs is in flight: nobody may take that call for one never sent")
+def asking_ends(case: Case) -> None:
+    running = failure(409, "conflict", headers={"retry-after": "0"}, idempotency="running", phase="in_flight")
+    busy = failure(429, "rate_limited", headers={"retry-after": "0"})
+    with StandIn(running, busy, busy, running, busy, rest=DONE) as stand_in:
+        case.client(base_url=stand_in.url, max_retries=2)
+        case.invoke("m", "t", idempotency_key="once").fails_as(
+            "RateLimited", code="rate_limited", status=429, phase="in_flight", is_retryable=True
+        )
+        equal(stand_in.count("POST"), 3, "requests that came")
+        equal(case.invoke("m", "t", idempotency_key="once").value["result"], "done", "a refusal is asked again behind")
+        equal(stand_in.count("POST"), 6, "requests that came")
+
+
 @promise(GROUP, "an answer is a replay where its header says so, and only there")
 def header_of_replay(case: Case) -> None:
     body = {"success": True, "data": {"result": "done", "metadata": {}}}

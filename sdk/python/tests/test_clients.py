@@ -81,6 +81,37 @@ def test_the_activity_is_read_by_its_cursor() -> None:
         assert [call["number"] for call in client.activity.list()] == [6, 5, 4]
 
 
+def refusals(*codes: tuple[int, str, dict]) -> Counting:
+    answers = iter(codes)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        status, code, details = next(answers)
+        error = {"code": code, "message": "no", "details": details}
+        return httpx.Response(status, json={"success": False, "error": error}, headers={"Retry-After": "0"})
+
+    return Counting(answer)
+
+
+RUNNING = (409, "conflict", {"idempotency": "running", "phase": "in_flight"})
+BUSY = (429, "rate_limited", {})
+
+
+def test_what_ends_the_asking_for_a_call_that_runs_does_not_make_it_one_that_was_never_sent() -> None:
+    asked = refusals(RUNNING, BUSY, BUSY)
+    client = Client("http://host", transport=httpx.MockTransport(asked))
+    with client, pytest.raises(mcpvisor.RateLimitedError) as seen:
+        client.invoke("m", "t", idempotency_key="once")
+    assert (seen.value.phase, seen.value.is_retryable, len(asked.requests)) == ("in_flight", True, 3)
+
+
+def test_a_call_that_nobody_said_to_run_was_never_sent() -> None:
+    asked = refusals(BUSY, BUSY, BUSY)
+    client = Client("http://host", transport=httpx.MockTransport(asked))
+    with client, pytest.raises(mcpvisor.RateLimitedError) as seen:
+        client.invoke("m", "t", idempotency_key="once")
+    assert (seen.value.phase, len(asked.requests)) == ("not_sent", 3)
+
+
 def test_a_stream_is_opened_by_its_first_item() -> None:
     text = b'event: line\nid: 1\ndata: {"number": 1}\n\nevent: end\ndata: {"reason": "removed"}\n\n'
     asked = Counting(lambda _: httpx.Response(200, headers={"content-type": "text/event-stream"}, content=text))

@@ -79,14 +79,17 @@ export class Transport {
     const { maxRetries, timeout } = this.settings;
     const requestId = `req_${uniqueId()}`;
     const deadline = Date.now() + (request.timeout ?? timeout);
+    let runs = false; // A call with the same key does, as the server has said.
     for (let failed = 0; ; failed += 1) {
       try {
         return await read(await this.#once(request, requestId, deadline - Date.now()));
       } catch (error) {
         if (!(error instanceof McpvisorError)) throw error;
         const wait = retryDelay(error, { failed, maxRetries, left: deadline - Date.now(), random: Math.random() });
-        if (wait === null) throw error;
-        await pause(wait, request.signal, requestId, error.phase === "in_flight" ? "in_flight" : "not_sent");
+        // The last try carried nothing out; that call may have.
+        if (wait === null) throw runs && error.phase === "not_sent" ? Object.assign(error, { phase: "in_flight" }) : error;
+        runs ||= error.phase === "in_flight";
+        await pause(wait, request.signal, requestId, runs ? "in_flight" : "not_sent");
       }
     }
   }

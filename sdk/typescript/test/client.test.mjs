@@ -62,6 +62,17 @@ test("a call that was heard to be running is not said to be unsent when its call
   });
 });
 
+test("what ends the asking for a call that runs does not make that call one that was never sent", () => {
+  const running = json(409, { success: false, error: { code: "conflict", message: "x", details: { idempotency: "running", phase: "in_flight" } } }, { "retry-after": "0" });
+  const busy = json(429, { success: false, error: { code: "rate_limited", message: "x" } }, { "retry-after": "0" });
+  return at(inTurn(running, busy, busy, running, busy, data(RESULT)), async (client, { received }) => {
+    const call = () => client.invoke("demo", "add", {}, { idempotencyKey: "once" });
+    await assert.rejects(call(), { kind: "RateLimited", phase: "in_flight", isRetryable: true });
+    assert.equal(received.length, 3);
+    assert.deepEqual((await call()).result, RESULT.result);
+  });
+});
+
 test("a call whose connection breaks is not made again by itself, with a key neither, and its caller may", () =>
   at(inTurn(hangUp, cut(), reset, json(200, { success: true, data: RESULT }, { "idempotent-replayed": "true" })), async (client, { received }) => {
     const call = () => client.invoke("demo", "add", { a: 2 }, { idempotencyKey: "once" });

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::support::http::Reply;
 
 /// Headers that an answer may have only where its document says so.
-const HEADERS: [&str; 9] = [
+const HEADERS: [&str; 10] = [
     "X-Request-Id",
     "X-RateLimit-Limit",
     "X-RateLimit-Remaining",
@@ -20,6 +20,7 @@ const HEADERS: [&str; 9] = [
     "Allow",
     "Location",
     "Cache-Control",
+    "Idempotent-Replayed",
 ];
 
 /// A document, and what of it has come so far.

@@ -136,6 +136,7 @@ async fn calls(asking: &mut Asking<'_>) {
     asking.ask("POST", INVOKE, call("fake", "nothing", json!({})), 404).await;
     asking.ask("POST", INVOKE, call("nobody", "echo", json!({})), 404).await;
     asking.ask("POST", INVOKE, Some(json!({"tool": 5})), 400).await;
+    keyed_calls(asking).await;
     for _ in 0..5 {
         asking.ask("POST", INVOKE, call("mute", "sleep", json!({"ms": 600_000})), 504).await;
     }
@@ -149,6 +150,18 @@ async fn calls(asking: &mut Asking<'_>) {
     asking.ask("POST", resources, Some(json!({"uri": ""})), 400).await;
     asking.ask_with(&[], "POST", INVOKE, call("fake", "echo", json!({})), 401).await;
     asking.ask_with(&[("authorization", "Bearer x")], "GET", "/v1/mcps", None, 401).await;
+}
+
+/// Calls with a key that are known: one with its reply, one whose reply was too long to be kept.
+async fn keyed_calls(asking: &mut Asking<'_>) {
+    let bearer = format!("Bearer {}", asking.gateway.key());
+    for (key, tool, bytes, again) in [("a", "echo", 1, 200), ("b", "big", 1_500_000, 409)] {
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
+        let call = json!({"mcp_id": "fake", "tool": tool, "arguments": {"bytes": bytes}, "timeout": 10_000});
+        for status in [200, again] {
+            asking.ask_with(&headers, "POST", INVOKE, Some(call.clone()), status).await;
+        }
+    }
 }
 
 async fn pins(asking: &mut Asking<'_>) {

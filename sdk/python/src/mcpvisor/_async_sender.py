@@ -10,7 +10,7 @@ import httpx
 
 from ._answers import Answer, answer_of
 from ._config import Config
-from ._errors import McpvisorError, ProtocolError
+from ._errors import ConflictError, McpvisorError, ProtocolError
 from ._lost import error_of_transport
 from ._requests import Clock, Operation, request_arguments
 from ._retry import wait_before_retry
@@ -36,14 +36,16 @@ class AsyncSender:
         """What the answer means, over all repeats."""
         clock = Clock(operation, self._config)
         attempt = 0
+        runs = False  # A call with the same key does, as the daemon has said.
         while True:
             try:
                 return await self._once(operation, clock)
             except McpvisorError as error:
-                await self._wait_or_raise(error, attempt, clock)
+                await self._wait_or_raise(error, attempt, clock, runs=runs)
+                runs = runs or isinstance(error, ConflictError)
             attempt += 1
 
-    async def _wait_or_raise(self, error: McpvisorError, attempt: int, clock: Clock) -> None:
+    async def _wait_or_raise(self, error: McpvisorError, attempt: int, clock: Clock, *, runs: bool = False) -> None:
         wait = wait_before_retry(
             error,
             attempt=attempt,
@@ -52,6 +54,9 @@ class AsyncSender:
             chance=random.random(),
         )
         if wait is None:
+            if runs and error.phase == "not_sent":
+                # The last request carried nothing out; that call may have.
+                error.phase = "in_flight"
             raise error
         await asyncio.sleep(wait)
 

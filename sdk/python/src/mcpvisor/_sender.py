@@ -12,7 +12,7 @@ import httpx
 
 from ._answers import Answer, answer_of
 from ._config import Config
-from ._errors import McpvisorError, ProtocolError
+from ._errors import ConflictError, McpvisorError, ProtocolError
 from ._lost import error_of_transport
 from ._requests import Clock, Operation, request_arguments
 from ._retry import wait_before_retry
@@ -38,14 +38,16 @@ class Sender:
         """What the answer means, over all repeats."""
         clock = Clock(operation, self._config)
         attempt = 0
+        runs = False  # A call with the same key does, as the daemon has said.
         while True:
             try:
                 return self._once(operation, clock)
             except McpvisorError as error:
-                self._wait_or_raise(error, attempt, clock)
+                self._wait_or_raise(error, attempt, clock, runs=runs)
+                runs = runs or isinstance(error, ConflictError)
             attempt += 1
 
-    def _wait_or_raise(self, error: McpvisorError, attempt: int, clock: Clock) -> None:
+    def _wait_or_raise(self, error: McpvisorError, attempt: int, clock: Clock, *, runs: bool = False) -> None:
         wait = wait_before_retry(
             error,
             attempt=attempt,
@@ -54,6 +56,9 @@ class Sender:
             chance=random.random(),
         )
         if wait is None:
+            if runs and error.phase == "not_sent":
+                # The last request carried nothing out; that call may have.
+                error.phase = "in_flight"
             raise error
         time.sleep(wait)
 
