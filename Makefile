@@ -84,7 +84,7 @@ sdk: ## Write the clients' types anew, of the OpenAPI documents; needs what `mak
 sdk-drift: ## Are the clients' types those of the OpenAPI documents? ONLY=python|typescript|go
 	sdk/drift.sh $(ONLY)
 
-test-sdk: ## The clients in TypeScript, Python and Go: their own tests and checks, packed and installed, then 147 promises against a real daemon in each: ONLY=python|typescript|go
+test-sdk: ## The clients in TypeScript, Python and Go: their own tests and checks, packed and installed, then 148 promises against a real daemon in each: ONLY=python|typescript|go
 	cargo test --locked --test gateway --no-run
 	sdk/test.sh $(or $(CARGO_TARGET_DIR),target)/debug/mcpvisor $(or $(CARGO_TARGET_DIR),target)/debug/fake-mcp $(ONLY)
 
