@@ -14,7 +14,7 @@ import asyncio
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -99,6 +99,12 @@ class Times:
         return good
 
 
+def turns(calls: int) -> Iterator[int]:
+    """Whose turn it is, over a round: each begins as often as the other."""
+    for turn in range(-(-calls // TURN)):
+        yield from (turn % 2, 1 - turn % 2)
+
+
 def of_sync(address: str, size: str, rounds: int, calls: int) -> bool:
     """The synchronous client."""
     with httpx.Client(headers=headers_of_client(address)) as http, Client(f"{address}/{size}", api_key=KEY) as client:
@@ -128,9 +134,8 @@ def of_sync(address: str, size: str, rounds: int, calls: int) -> bool:
         times = Times()
         for _ in range(-1, rounds):
             times.begin()
-            for turn in range(-(-calls // TURN)):
-                for way in (turn % 2, 1 - turn % 2):
-                    times.spent[-1][way] += measure((bare, ours)[way])
+            for way in turns(calls):
+                times.spent[-1][way] += measure((bare, ours)[way])
     return times.report(f"Python, {size}", calls)
 
 
@@ -166,9 +171,8 @@ async def of_async(address: str, size: str, rounds: int, calls: int) -> bool:
         times = Times()
         for _ in range(-1, rounds):
             times.begin()
-            for turn in range(-(-calls // TURN)):
-                for way in (turn % 2, 1 - turn % 2):
-                    times.spent[-1][way] += await measure((bare, ours)[way])
+            for way in turns(calls):
+                times.spent[-1][way] += await measure((bare, ours)[way])
     return times.report(f"Python, asynchronous, {size}", calls)
 
 

@@ -198,14 +198,13 @@ impl Gateway {
 
     /// Refuses a caller that may not ask this of a server.
     pub fn may_ask(&self, caller: &Principal, server: &str, asked: &Asked) -> Result<(), Error> {
-        let entry = self.entry(caller, server)?;
-        check_invokes(&*present(caller)?, &entry, asked.operation().tool())
+        self.may_invoke(caller, server, asked.operation().tool())
     }
 
-    /// Refuses a caller that may not call this tool of a server.
-    pub fn may_call(&self, caller: &Principal, server: &str, tool: &str) -> Result<(), Error> {
+    /// Refuses a caller that may not call this tool of a server, or with `None` call the server at all.
+    pub fn may_invoke(&self, caller: &Principal, server: &str, tool: Option<&str>) -> Result<(), Error> {
         let entry = self.entry(caller, server)?;
-        check_invokes(&*present(caller)?, &entry, Some(tool))
+        check_invokes(&*present(caller)?, &entry, tool)
     }
 
     /// Returns the id of the server with this id or exact name, if the caller may use it.

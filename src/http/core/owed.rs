@@ -25,9 +25,7 @@ struct Weight(usize);
 
 /// Builds an answer in pieces, which keeps `weight` bytes in memory.
 pub(in crate::http) fn in_pieces(pieces: impl IntoIterator<Item = Bytes>, weight: usize) -> Response {
-    let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
-    let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-    let mut response = Response::new(Body::new(Pieces { pieces, left }));
+    let mut response = Response::new(body_of(pieces));
     response.extensions_mut().insert(Weight(weight));
     response
 }
@@ -42,9 +40,10 @@ pub(in crate::http) async fn pieces_of(response: &mut Response) -> Vec<Bytes> {
 }
 
 /// Returns a body of these pieces, handed on as they are.
-pub(in crate::http) fn body_of(pieces: &[Bytes]) -> Body {
+pub(in crate::http) fn body_of(pieces: impl IntoIterator<Item = Bytes>) -> Body {
+    let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
     let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-    Body::new(Pieces { pieces: pieces.iter().cloned().collect(), left })
+    Body::new(Pieces { pieces, left })
 }
 
 struct Pieces {

@@ -69,9 +69,7 @@ impl Calls {
 #[derive(Debug)]
 struct Run {
     /// Requests that wait for it.
-    waiting: Mutex<Vec<Arc<RequestContext>>>,
-    /// Number of them.
-    waiters: watch::Sender<usize>,
+    waiting: watch::Sender<Vec<Arc<RequestContext>>>,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
@@ -108,38 +106,27 @@ struct Waiter {
 impl Run {
     /// Returns a call that is waited for in this request.
     fn awaited(context: &Arc<RequestContext>) -> (Arc<Run>, Waiter) {
-        let (waiters, outcome) = (watch::Sender::new(0), watch::Sender::new(None));
-        let run = Arc::new(Run { waiting: Mutex::default(), waiters, outcome });
-        (run.clone(), run.waits(&mut run.waiting(), context))
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<RequestContext>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        let (waiting, outcome) = (watch::Sender::new(vec![context.clone()]), watch::Sender::new(None));
+        let run = Arc::new(Run { waiting, outcome });
+        (run.clone(), Waiter { run, context: context.clone() })
     }
 
     /// Returns the place to wait for it in this request; `None` if somebody waits for it who has not left.
     fn waiter(self: &Arc<Run>, context: &Arc<RequestContext>) -> Option<Waiter> {
-        let mut waiting = self.waiting();
-        let is_free = waiting.iter().all(|other| other.client_may_have_left());
-        is_free.then(|| self.waits(&mut waiting, context))
-    }
-
-    fn waits(
-        self: &Arc<Run>,
-        waiting: &mut Vec<Arc<RequestContext>>,
-        context: &Arc<RequestContext>,
-    ) -> Waiter {
-        waiting.push(context.clone());
-        self.waiters.send_replace(waiting.len());
-        Waiter { run: self.clone(), context: context.clone() }
+        let is_free = self.waiting.send_if_modified(|waiting| {
+            let is_free = waiting.iter().all(|other| other.client_may_have_left());
+            waiting.extend(is_free.then(|| context.clone()));
+            is_free
+        });
+        is_free.then(|| Waiter { run: self.clone(), context: context.clone() })
     }
 
     /// Returns when nobody has waited for so long.
     async fn deserted(&self, grace: Duration) {
-        let mut waiters = self.waiters.subscribe();
+        let mut waiting = self.waiting.subscribe();
         loop {
-            let _ = waiters.wait_for(|waiters| *waiters == 0).await;
-            if tokio::time::timeout(grace, waiters.wait_for(|waiters| *waiters > 0)).await.is_err() {
+            let _ = waiting.wait_for(Vec::is_empty).await;
+            if tokio::time::timeout(grace, waiting.wait_for(|waiting| !waiting.is_empty())).await.is_err() {
                 return;
             }
         }
@@ -156,9 +143,8 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut waiting = self.run.waiting();
-        waiting.retain(|other| !Arc::ptr_eq(other, &self.context));
-        self.run.waiters.send_replace(waiting.len());
+        let is_other = |other: &Arc<RequestContext>| !Arc::ptr_eq(other, &self.context);
+        self.run.waiting.send_modify(|waiting| waiting.retain(is_other));
     }
 }
 
@@ -190,23 +176,24 @@ async fn answer_once(
     loop {
         let (run, waiter) = Run::awaited(&context);
         let found = calls.table().begin(caller.key_id(), id, asked, || run.clone(), Instant::now());
-        if matches!(found, Found::New) {
-            let under_way = UnderWay { calls: calls.clone(), id, run };
-            let trace = trace_members(&head.headers);
-            tokio::spawn(carry_out(shared.clone(), context.clone(), body.clone(), trace, under_way));
-            return told(waiter.outcome().await, false).unwrap_or_else(|| Err(Error::ShuttingDown.into()));
+        if !matches!(found, Found::New | Found::Full) {
+            // Replies are for whoever may make the call now.
+            shared.gateway.may_invoke(caller, &call.server, Some(&call.tool))?;
         }
-        if matches!(found, Found::Full) {
-            return Err(ApiError::no_room_for_key());
-        }
-        // Replies are for whoever may make the call now.
-        shared.gateway.may_call(caller, &call.server, &call.tool)?;
         let run = match found {
+            Found::New => {
+                let under_way = UnderWay { calls: calls.clone(), id, run };
+                let trace = trace_members(&head.headers);
+                tokio::spawn(carry_out(shared.clone(), context.clone(), body.clone(), trace, under_way));
+                let told = told(waiter.outcome().await, false);
+                return told.unwrap_or_else(|| Err(Error::ShuttingDown.into()));
+            }
+            Found::Full => return Err(ApiError::no_room_for_key()),
             Found::UnderWay(run) => run,
             Found::Ended(End::Answered(kept, _)) => return Ok(replayed(kept.response())),
             Found::Ended(End::Cancelled) => return Err(ApiError::call_was_cancelled()),
             Found::Ended(End::NotKept) => return Err(ApiError::reply_is_not_kept()),
-            Found::Other | Found::New | Found::Full => return Err(ApiError::key_of_another_call()),
+            Found::Other => return Err(ApiError::key_of_another_call()),
         };
         let waiter = run.waiter(&context).ok_or_else(ApiError::call_is_running)?;
         let outcome = match call.timeout {
@@ -230,7 +217,7 @@ fn too_long(after: Duration) -> Error {
 fn told(outcome: Outcome, was_made_before: bool) -> Option<Result<Response, ApiError>> {
     match outcome {
         Outcome::Answered(reply) => {
-            let response = Response::from_parts(reply.parts.clone(), body_of(&reply.body));
+            let response = Response::from_parts(reply.parts.clone(), body_of(reply.body.iter().cloned()));
             Some(Ok(if was_made_before { replayed(response) } else { response }))
         }
         Outcome::Cancelled => Some(Err(ApiError::call_was_cancelled())),

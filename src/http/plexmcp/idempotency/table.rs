@@ -3,7 +3,7 @@
 //! Full, it forgets what is the least loss: of whoever has the most, the oldest. Replies go first, and leave a mark, so
 //! that what was carried out is still not carried out again; marks go when there are too many calls.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub(super) struct Table<K, A, R, D> {
     calls: HashMap<K, Known<A, R, D>>,
     /// Ended calls by their number, which counts up from end to end: the oldest comes first.
     ended: BTreeMap<u64, (Instant, K)>,
-    shares: HashMap<Arc<str>, Share<K>>,
+    shares: HashMap<Arc<str>, Share>,
     bytes: usize,
     next: u64,
 }
@@ -47,10 +47,12 @@ enum State<R, D> {
 }
 
 /// What a caller has in the table; there is none for a caller without an ended call.
-#[derive(Debug)]
-struct Share<K> {
-    ended: BTreeMap<u64, K>,
-    replies: BTreeMap<u64, K>,
+#[derive(Debug, Default)]
+struct Share {
+    /// Numbers of its ended calls.
+    ended: BTreeSet<u64>,
+    /// Those of them whose reply is kept.
+    replies: BTreeSet<u64>,
     bytes: usize,
 }
 
@@ -125,12 +127,12 @@ impl<K: Clone + Eq + Hash, A: PartialEq, R: Clone, D: Clone> Table<K, A, R, D> {
         let number = self.next;
         self.next += 1;
         self.ended.insert(number, (now, key.clone()));
-        let share = self.shares.entry(known.caller.clone()).or_insert_with(Share::empty);
-        share.ended.insert(number, key.clone());
+        let share = self.shares.entry(known.caller.clone()).or_default();
+        share.ended.insert(number);
         if let End::Answered(_, bytes) = end {
             self.bytes += bytes;
             share.bytes += bytes;
-            share.replies.insert(number, key.clone());
+            share.replies.insert(number);
         }
         known.state = State::Ended(end);
         self.calls.insert(key.clone(), known);
@@ -145,11 +147,11 @@ impl<K: Clone + Eq + Hash, A: PartialEq, R: Clone, D: Clone> Table<K, A, R, D> {
     /// Returns the number of the oldest call among those that `of` picks, of the caller that has the most.
     fn oldest_of_most(
         &self,
-        of: impl Fn(&Share<K>) -> &BTreeMap<u64, K>,
-        size: impl Fn(&Share<K>) -> usize,
+        of: impl Fn(&Share) -> &BTreeSet<u64>,
+        size: impl Fn(&Share) -> usize,
     ) -> Option<u64> {
         let most = self.shares.values().max_by_key(|share| size(share))?;
-        of(most).first_key_value().map(|(number, _)| *number)
+        of(most).first().copied()
     }
 
     fn expire(&mut self, now: Instant) {
@@ -186,12 +188,6 @@ impl<K: Clone + Eq + Hash, A: PartialEq, R: Clone, D: Clone> Table<K, A, R, D> {
                 share.replies.remove(&number);
             }
         }
-    }
-}
-
-impl<K> Share<K> {
-    fn empty() -> Share<K> {
-        Share { ended: BTreeMap::new(), replies: BTreeMap::new(), bytes: 0 }
     }
 }
 
@@ -305,7 +301,7 @@ mod tests {
                 prop_assert_eq!(ended, table.ended.len());
                 prop_assert_eq!(ended, table.shares.values().map(|share| share.ended.len()).sum::<usize>());
                 prop_assert_eq!(table.bytes, table.shares.values().map(|share| share.bytes).sum::<usize>());
-                let marked = table.shares.values().flat_map(|share| share.replies.keys());
+                let marked = table.shares.values().flat_map(|share| &share.replies);
                 prop_assert!(marked.clone().all(|number| table.ended.contains_key(number)));
             }
         }
