@@ -461,19 +461,22 @@ pub(super) fn unreachable(handle: &ServerHandle, status: &Arc<Status>, in_flight
         State::Exited { cause } => {
             (format!("Server '{name}' is not running: it {cause} and is not to be restarted"), None)
         }
-        State::Starting => match status.last_failure() {
+        other => match status.last_failure() {
             Some(cause) => {
                 let failures = status.failures;
+                let doing = match other {
+                    State::Stopping => "it is stopping",
+                    _ => "it is being started again",
+                };
                 (
                     format!(
-                        "Server '{name}' is not running: it {cause} (failure {failures} in a row); it is being started again"
+                        "Server '{name}' is not running: it {cause} (failure {failures} in a row); {doing}"
                     ),
                     Some(FAILING_START_TIMEOUT),
                 )
             }
-            None => (format!("Server '{name}' is starting"), None),
+            None => (format!("Server '{name}' is {}", other.name()), None),
         },
-        other => (format!("Server '{name}' is {}", other.name()), None),
     };
     if let Some(known) = status.diagnosis() {
         reason.push_str(&format!("; what to do: {}", known.fix.trim_end_matches('.')));

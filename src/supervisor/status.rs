@@ -506,9 +506,15 @@ impl Status {
         self.state.cause().or_else(|| self.last_failure()).and_then(Cause::diagnosis)
     }
 
-    /// Returns why the last child ended unasked; `None` unless the server is starting again.
+    /// Returns why the last child ended unasked, while the server is starting again or what is left of a further
+    /// failed start is being ended; `None` at any other time. In the second case the new cause is not known before
+    /// the whole tree is gone.
     pub fn last_failure(&self) -> Option<&Cause> {
-        self.last_exit.as_ref().filter(|_| self.state == State::Starting)
+        self.last_exit.as_ref().filter(|_| match self.state {
+            State::Starting => true,
+            State::Stopping => self.failures > 0,
+            _ => false,
+        })
     }
 
     /// Returns the progress of a start as one word, as in the API; `None` unless it is starting.
@@ -537,5 +543,26 @@ mod tests {
         assert!(!cause(1, "no key").is_like(&Cause::Exited { code: 1 }), "no words");
         let timeout = |phase| Cause::StartTimeout { phase, after: Duration::from_secs(1), installing: false };
         assert!(timeout("initialize").is_like(&timeout("server/discover")), "opened in the other way");
+    }
+
+    #[test]
+    fn a_failing_server_says_why_also_while_its_next_start_begins_and_ends() {
+        let failing = |state| Status {
+            state,
+            last_exit: Some(Cause::Exited { code: 3 }),
+            failures: 1,
+            ..Status::new(State::Idle)
+        };
+        for state in [State::Starting, State::Stopping] {
+            assert_eq!(
+                failing(state.clone()).cause().as_deref(),
+                Some("last: exited with code 3"),
+                "{state:?}"
+            );
+            assert_eq!(failing(state).cause_code(), Some("exited"));
+        }
+        assert_eq!(failing(State::Ready).cause(), None, "it serves");
+        let recovered = Status { failures: 0, ..failing(State::Stopping) };
+        assert_eq!(recovered.cause(), None, "an end that is long over explains no stop");
     }
 }

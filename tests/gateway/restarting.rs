@@ -127,11 +127,13 @@ async fn a_call_that_meets_a_failing_server_is_told_why_within_a_moment() {
     let refused = gateway.post(INVOKE, &body).await.expect(502)["error"]["message"].clone();
     assert!(asked.elapsed() < Duration::from_secs(10), "not at its deadline");
     assert!(refused.as_str().is_some_and(|text| text.contains("fatal: no disk")), "{refused}");
-    let seen = gateway.server("failing").await;
-    assert!(
-        seen["cause"].as_str().is_some_and(|cause| cause.contains("fatal: no disk")),
-        "in every state: {seen}"
-    );
+    wait_until("two further starts have failed", DEADLINE, || async {
+        let seen = gateway.server("failing").await;
+        let is_told = seen["cause"].as_str().is_some_and(|cause| cause.contains("fatal: no disk"));
+        assert!(is_told && seen["health"] == "unhealthy", "in every state: {seen}");
+        (seen["supervision"]["failures"].as_u64() >= Some(3)).then_some(())
+    })
+    .await;
     gateway.stop().await;
 }
 

@@ -118,11 +118,11 @@ pub(super) fn read_list(query: &[(String, String)]) -> Result<ListQuery, ApiErro
     fields.finish(ListQuery { page, active, health })
 }
 
-/// Returns the health of a state. `crashed_before` tells a start after a crash from a first one.
-fn health(state: &State, crashed_before: bool) -> Health {
+/// Returns the health of a state. `fails` tells a start after a crash, and the end of one, from others.
+fn health(state: &State, fails: bool) -> Health {
     match state {
         State::Ready => Health::Healthy,
-        State::Starting if crashed_before => Health::Unhealthy,
+        State::Starting | State::Stopping if fails => Health::Unhealthy,
         State::Disabled | State::Stopped | State::Idle | State::Starting | State::Stopping => Health::Unknown,
         State::Degraded
         | State::Backoff { .. }
@@ -133,7 +133,7 @@ fn health(state: &State, crashed_before: bool) -> Health {
 }
 
 fn health_of(server: &ServerView) -> Health {
-    health(&server.status.state, server.status.last_exit.is_some())
+    health(&server.status.state, server.status.last_failure().is_some())
 }
 
 /// Writes the answer to `GET /v1/mcps`: newest first, ties by id.
