@@ -29,7 +29,8 @@ type Client struct {
 	// API is the other dialect, /api of the MCP CLI.
 	API *API
 
-	base     string // without a slash at its end
+	base     string      // without a slash at its end
+	header   http.Header // of every request
 	settings settings
 	http     *http.Client
 }
@@ -58,7 +59,8 @@ func New(options ...Option) (*Client, error) {
 	if !visible(s.key + s.agent) {
 		return nil, refused("the key and the user agent have to be visible ASCII")
 	}
-	c := &Client{base: base, settings: s, http: sender(s.http)}
+	c := &Client{base: base, header: http.Header{"User-Agent": {s.agent}}, settings: s, http: sender(s.http)}
+	c.authorize(c.header)
 	c.MCPs, c.Logs, c.Resources, c.Keys = &MCPs{c}, &Logs{c}, &Resources{c}, &Keys{c}
 	c.Usage, c.Organization, c.Activity, c.API = &Usages{c}, &Organizations{c}, &Activities{c}, newAPI(c)
 	return c, nil

@@ -48,7 +48,7 @@ type InvokeResult struct {
 	// Replayed says that this is the reply of an earlier call with the same IdempotencyKey, and that nothing was
 	// carried out for this one.
 	Replayed bool
-	// Raw is the body of the answer as it came.
+	// Raw is the body of the answer as it came. Result and the Raw of blocks may be parts of it.
 	Raw json.RawMessage
 }
 
@@ -72,13 +72,9 @@ func (c *Client) Invoke(ctx context.Context, mcp, tool string, arguments any, op
 		Timeout   int64  `json:"timeout,omitempty"`
 		Context   any    `json:"context,omitempty"`
 	}{MCP: mcp, Tool: tool, Arguments: arguments, Context: options.Context}
-	r := &request{method: http.MethodPost, path: "/v1/mcp/invoke", header: http.Header{}}
-	if options.IdempotencyKey != "" {
-		r.header.Set("Idempotency-Key", options.IdempotencyKey)
-	}
-	if options.RequestID != "" {
-		r.header.Set("X-Request-Id", options.RequestID)
-	}
+	r := &request{method: http.MethodPost, path: "/v1/mcp/invoke"}
+	r.set("Idempotency-Key", options.IdempotencyKey)
+	r.set("X-Request-Id", options.RequestID)
 	a, err := c.call(ctx, r, options.Timeout, func(timeout int64) any {
 		body.Timeout = timeout
 		return body
@@ -86,19 +82,22 @@ func (c *Client) Invoke(ctx context.Context, mcp, tool string, arguments any, op
 	if err != nil {
 		return nil, err
 	}
-	whole, err := unwrap[Invocation](a)
-	if err != nil {
-		return nil, err
+	result := &InvokeResult{
+		RequestID: a.header.Get("X-Request-Id"),
+		Replayed:  a.header.Get("Idempotent-Replayed") == "true",
+		Raw:       a.body,
 	}
-	if whole.Data.Result == nil {
+	if !result.readAnswer(a.body) {
+		whole, err := unwrap[Invocation](a)
+		if err != nil {
+			return nil, err
+		}
+		result.Invocation = *whole.Data
+	}
+	if result.Result == nil {
 		return nil, a.unusable("it has no `result`", nil)
 	}
-	return &InvokeResult{
-		Invocation: *whole.Data,
-		RequestID:  a.header.Get("X-Request-Id"),
-		Replayed:   a.header.Get("Idempotent-Replayed") == "true",
-		Raw:        a.body,
-	}, nil
+	return result, nil
 }
 
 // call sends what has a deadline in its body.

@@ -17,6 +17,9 @@ const (
 	mostOfError  = 4 << 20   // of the body of an error that is read
 )
 
+// contentType is the value of the header of every request with a body.
+var contentType = []string{"application/json"}
+
 // request is one request, which may be sent several times.
 type request struct {
 	method string
@@ -26,6 +29,17 @@ type request struct {
 	body   func() ([]byte, error) // made anew each time, since it may have the time that is left; nil for none
 	asks   bool                   // a model; see classify
 	until  time.Time              // the caller's deadline where it is before that of the context, else zero
+}
+
+// set adds a header, unless its value is "".
+func (r *request) set(name, value string) {
+	if value == "" {
+		return
+	}
+	if r.header == nil {
+		r.header = http.Header{}
+	}
+	r.header.Set(name, value)
 }
 
 // get reads something, post and the like send a body of JSON, which nil leaves out.
@@ -200,16 +214,17 @@ func (c *Client) prepare(ctx context.Context, r *request) (*http.Request, *Error
 	for name, values := range r.header {
 		sent.Header[name] = values
 	}
+	for name, values := range c.header {
+		sent.Header[name] = values
+	}
 	if content != nil {
-		sent.Header.Set("Content-Type", "application/json")
+		sent.Header["Content-Type"] = contentType
 	}
 	if length > longBody {
 		// The gateway refuses what is too long by its length and closes, while the body is on its way: its
 		// answer would be lost.
 		sent.Header.Set("Expect", "100-continue")
 	}
-	sent.Header.Set("User-Agent", c.settings.agent)
-	c.authorize(sent.Header)
 	return sent, nil
 }
 

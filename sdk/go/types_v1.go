@@ -259,6 +259,7 @@ type ContentBlock struct {
 // UnmarshalJSON reads what is described, and keeps the whole in Raw.
 func (o *ContentBlock) UnmarshalJSON(data []byte) error {
 	if o.readText(data) {
+		o.Raw = append(json.RawMessage(nil), data...)
 		return nil
 	}
 	type described ContentBlock

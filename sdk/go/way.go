@@ -28,14 +28,14 @@ type way struct {
 	id    string      // that the caller gave the request, under which the gateway knows it if the answer is lost
 	asked atomic.Bool // for a connection
 	had   atomic.Bool // one, so that something may have been sent
+	trace httptrace.ClientTrace
 }
 
 // watch follows the request of a context.
 func (w *way) watch(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { w.asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { w.had.Store(true) },
-	})
+	w.trace.GetConn = func(string) { w.asked.Store(true) }
+	w.trace.GotConn = func(httptrace.GotConnInfo) { w.had.Store(true) }
+	return httptrace.WithClientTrace(ctx, &w.trace)
 }
 
 // phase is not_sent where there provably was no connection. A transport that tells nothing proves nothing.

@@ -199,7 +199,7 @@ func (w *writer) field(o object, name string) error {
 	return nil
 }
 
-// quick has the types that come often and long, with the method of theirs, written by hand, that reads most of them faster.
+// quick has the types that come often and long, with the method of theirs, written by hand, that reads most of them faster, all but Raw.
 var quick = map[string]string{"ContentBlock": "readText"}
 
 // rawMethods lets an object that has further members come and go as it is.
@@ -207,7 +207,7 @@ func (w *writer) rawMethods(goType string) {
 	w.imports["encoding/json"] = true
 	begin := ""
 	if method := quick[goType]; method != "" {
-		begin = fmt.Sprintf("\tif o.%s(data) {\n\t\treturn nil\n\t}\n", method)
+		begin = fmt.Sprintf("\tif o.%s(data) {\n\t\to.Raw = append(json.RawMessage(nil), data...)\n\t\treturn nil\n\t}\n", method)
 	}
 	fmt.Fprintf(&w.out, `
 // UnmarshalJSON reads what is described, and keeps the whole in Raw.
