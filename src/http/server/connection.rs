@@ -140,9 +140,10 @@ pub(in crate::http) async fn drive<S, V>(
 }
 
 /// Runs a connection of plain requests until it has ended. Returns its stream, with what was read of it and what it was
-/// served with, if hyper is to go on.
+/// served with, if hyper is to go on. The connection is in a box because a future keeps a place for what it is given and
+/// another for what it works on.
 pub(super) async fn drive_plain<S, H>(
-    mut connection: Plain<S, H>,
+    mut connection: Box<Plain<S, H>>,
     stop: watch::Receiver<bool>,
 ) -> Option<(S, BytesMut, Call<H>)>
 where
@@ -150,7 +151,7 @@ where
     H: HttpService,
 {
     let watch = connection.state();
-    let ended = run(&mut connection, &watch, stop).await;
+    let ended = run(&mut *connection, &watch, stop).await;
     let is_mid_request = connection.is_mid_request();
     let (stream, read, call) = connection.into_parts();
     if ended == Ended::HandsOver {

@@ -59,7 +59,7 @@ pub(in crate::http) async fn serve(
     let mut stopped = std::pin::pin!(wait_for_stop(stop.clone()));
     loop {
         while let Some(entering) = room.enter(connections.len()) {
-            connections.spawn(serve_one(entering, tls.clone(), service.clone(), stop.clone()));
+            spawn(&mut connections, entering, tls.as_ref(), service.clone(), stop.clone());
             count(connections.len());
         }
         // Not in the select below: its last branch runs only once no connection is left to be accepted.
@@ -117,9 +117,12 @@ pub(in crate::http) fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn serve_one(
+/// Serves a connection that was let in. With and without TLS it is a future of its own: one for both would keep a place for a
+/// handshake in each connection without.
+fn spawn(
+    connections: &mut JoinSet<()>,
     entering: AdmittedConnection,
-    tls: Option<Tls>,
+    tls: Option<&Tls>,
     service: impl HttpService,
     stop: watch::Receiver<bool>,
 ) {
@@ -130,18 +133,22 @@ async fn serve_one(
         Ok(own) => Peer::of_tcp(own, peer),
         Err(_) => Peer::at(peer.ip().to_canonical()),
     });
-    let call = Call { peer: client, service, watch: Arc::clone(&watch), only_one: seat.is_reserve };
-    match tls {
-        None => serve_connection(stream, call, stop).await,
-        Some(tls) => {
+    let call = Call { peer: client, service, watch, only_one: seat.is_reserve };
+    match tls.cloned() {
+        None => connections.spawn(async move {
+            serve_connection(stream, call, stop).await;
+            drop(seat);
+        }),
+        Some(tls) => connections.spawn(async move {
+            let watch = Arc::clone(&call.watch);
             watch.shakes(true);
             if let Some(stream) = handshake(&tls, stream, peer, &watch, stop.clone()).await {
                 watch.shakes(false);
                 serve_connection(stream, call, stop).await;
             }
-        }
-    }
-    drop(seat);
+            drop(seat);
+        }),
+    };
 }
 
 /// Returns the encrypted stream; `None` if the handshake fails or does not end in time, if the connection is told to
@@ -180,7 +187,7 @@ where
     let (stream, read, call) = match call.only_one {
         // What asks whether the daemon is there.
         true => (stream, BytesMut::new(), call),
-        false => match drive_plain(Plain::new(stream, call), stop.clone()).await {
+        false => match drive_plain(Box::new(Plain::new(stream, call)), stop.clone()).await {
             Some(odd) => odd,
             None => return,
         },

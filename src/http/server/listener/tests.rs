@@ -16,8 +16,10 @@ use super::*;
 use crate::gateway::AuditHandle;
 use crate::http::DIALECTS;
 use crate::http::core::context::RequestContext;
+use crate::http::core::head::RequestHead;
 use crate::http::edge::{Guard, Policy};
 use crate::http::server::places::MIN_HELD;
+use crate::http::server::request_body::RequestBody;
 use crate::http::server::state::LEFT_GRACE;
 
 /// Limit on each step, far above the time it takes; it only keeps a broken test from hanging.
@@ -635,4 +637,27 @@ async fn dropping_the_server_closes_everything() {
     timeout(TEST_TIMEOUT, server.entered.notified()).await.expect("the handler is entered");
     server.task.abort();
     assert_eq!(closed(&mut stream).await, 0);
+}
+
+#[tokio::test]
+async fn a_connection_at_rest_keeps_no_place_for_a_handshake_or_for_hyper() {
+    let (stream, _other) = tokio::io::duplex(64);
+    let watch = Arc::new(ConnectionState::new(bounds().patience));
+    let peer = Arc::new(Peer::at([127, 0, 0, 1].into()));
+    let call = Call { peer, service: Silent, watch, only_one: false };
+    let (_stop, stopped) = watch::channel(false);
+    let size = std::mem::size_of_val(&serve_connection(stream, call, stopped));
+    assert!(size <= 1_536, "the task of each of a thousand idle connections has {size} bytes");
+}
+
+/// A service that never answers.
+#[derive(Clone)]
+struct Silent;
+
+impl HttpService for Silent {
+    type Future = std::future::Pending<Result<axum::response::Response, Infallible>>;
+
+    fn answer(&self, _: Arc<RequestHead>, _: RequestBody, _: PeerInfo) -> Self::Future {
+        std::future::pending()
+    }
 }
