@@ -16,7 +16,7 @@ LATE =
 # Where `make record-answers` writes.
 DIR =
 
-.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers sdk sdk-drift test-sdk conformance clients clients-short remotes remotes-names remotes-day authorization prometheus traces browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-activity bench-gateway bench-starts bench-sdk budget bench-remotes bench-ui
+.PHONY: help build dist deb deb-test image-test release test-docs test-docs-short check test openapi canary record-answers sdk sdk-drift test-sdk conformance clients clients-short remotes remotes-names remotes-day authorization prometheus traces browser ui ui-install soak fuzz real-servers wild wild-short lint fmt fmt-check clippy doc deny bench bench-parts bench-activity bench-gateway bench-starts bench-sdk budget bench-remotes bench-ui
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -196,8 +196,13 @@ doc: ## Build the documentation; warnings are errors
 deny: ## Licences, advisories, duplicates and sources of all dependencies
 	.ci/deny
 
-bench: ## Run all benches (minutes; leave the machine alone meanwhile)
-	cargo bench --locked --features bench
+bench: ## What speed is to be and what it is, a table with the baselines in the same run: ONLY=calls,large,starts,memory,instructions
+	cargo bench --locked --features bench --bench gateway --no-run
+	$(if $(ONLY),ONLY=$(ONLY)) python3 -B benches/table.py "$$(ls -t $(or $(CARGO_TARGET_DIR),target)/release/deps/gateway-* | grep -v '\.d$$' | head -1)" \
+	  $(or $(CARGO_TARGET_DIR),target)/release/mcpvisor
+
+bench-parts: ## The benches of single parts: frames, and a call within the process
+	cargo bench --locked --features bench --bench framing --bench round_trip
 
 bench-activity: ## What it takes to find calls among 100,000 of 20 keys over 50 tools, to record one, and to have the dashboard open; fails beyond its bars
 	cargo test --locked --release --lib any_filter_over_100_000_calls -- --nocapture

@@ -184,4 +184,5 @@ def main():
         killed(child, daemons)
 
 
-main()
+if __name__ == "__main__":
+    main()

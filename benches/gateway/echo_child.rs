@@ -37,11 +37,16 @@ pub(crate) struct Offer {
     pub(crate) tools: usize,
     /// Whether it is of 2026-07-28, and answers `server/discover`.
     pub(crate) modern: bool,
+    /// Bytes of [`FILLER`] after the nonce in each answer.
+    pub(crate) filler: usize,
 }
 
-/// Serves until stdin ends, with so many tools.
-pub(crate) fn run(tools: usize) -> Result<()> {
-    let offer = Offer { tools, modern: false };
+/// What a long answer is filled with.
+pub(crate) const FILLER: u8 = b'x';
+
+/// Serves until stdin ends, with so many tools and so much filler.
+pub(crate) fn run(tools: usize, filler: usize) -> Result<()> {
+    let offer = Offer { tools, modern: false, filler };
     let mut stdin = std::io::stdin().lock();
     let mut stdout = std::io::stdout().lock();
     let mut input = Vec::with_capacity(2 * READ_SIZE);
@@ -80,8 +85,10 @@ pub(crate) fn answer(message: &[u8], offer: Offer, output: &mut Vec<u8>) -> Resu
             let nonce = params.arguments.nonce;
             write!(
                 output,
-                r#"{{"jsonrpc":"2.0","id":{id},"result":{{{complete}"content":[{{"type":"text","text":"{nonce}"}}],"isError":false}}}}"#
+                r#"{{"jsonrpc":"2.0","id":{id},"result":{{{complete}"content":[{{"type":"text","text":"{nonce}"#
             )?;
+            output.resize(output.len() + offer.filler, FILLER);
+            output.extend_from_slice(br#""}],"isError":false}}"#);
         }
         "server/discover" if offer.modern => write!(
             output,

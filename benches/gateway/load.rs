@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::echo_child::FILLER;
 use crate::options::{Kind, PeerOptions};
 use crate::upstream;
 
@@ -24,6 +25,7 @@ pub(crate) const PATH: &str = "/v1/mcp/invoke";
 const NONCE_LENGTH: usize = 16;
 /// Stands for the id of a call where the calls of all connections are of one session; each connection has one of its own.
 const ID: &str = "id-of-a-connection";
+/// Bytes of an answer beside its text, which `/v1` has twice.
 const ANSWER_LIMIT: usize = 64 * 1024;
 /// An answer that has not come this long after the end of a turn never comes.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -45,11 +47,13 @@ struct Request {
     nonce_at: usize,
     /// Whether the answer must carry the nonce back.
     echoes: bool,
+    /// Bytes of filler after it.
+    filler: usize,
 }
 
 impl Target {
     /// Describes the calls of a variant.
-    pub(crate) fn new(address: SocketAddr, key: Option<&str>, kind: Kind) -> Target {
+    pub(crate) fn new(address: SocketAddr, key: Option<&str>, kind: Kind, filler: usize) -> Target {
         let authorization = key.map_or(String::new(), |key| format!("authorization: Bearer {key}\r\n"));
         let shape = match kind {
             Kind::Modern | Kind::RemoteMcp => modern("/mcp/echo", "echo"),
@@ -62,7 +66,7 @@ impl Target {
         };
         // Another build may be from before there was such a thing.
         let waits = kind.is_daemon() && !kind.is_beside();
-        Target::of_shape(address, &authorization, shape, kind != Kind::Constant, waits)
+        Target::of_shape(address, &authorization, shape, (kind != Kind::Constant, filler), waits)
     }
 
     /// Describes the calls of another gateway.
@@ -74,14 +78,14 @@ impl Target {
         let before = format!(
             r#"{{"jsonrpc":"2.0","id":"{ID}","method":"tools/call","params":{{"name":"{tool}","arguments":{{"nonce":""#
         );
-        Target::of_shape(address, "", (path, headers, before, r#""}}}"#), true, false)
+        Target::of_shape(address, "", (path, headers, before, r#""}}}"#), (true, 0), false)
     }
 
     fn of_shape(
         address: SocketAddr,
         authorization: &str,
         (path, headers, before, after): Shape<'_>,
-        echoes: bool,
+        (echoes, filler): (bool, usize),
         waits: bool,
     ) -> Target {
         let length = before.len() + NONCE_LENGTH + after.len();
@@ -91,7 +95,7 @@ impl Target {
         );
         let nonce_at = head.len();
         let bytes = format!("{head}{:0NONCE_LENGTH$}{after}", 0).into_bytes();
-        Target { address, request: Arc::new(Request { bytes, nonce_at, echoes }), waits }
+        Target { address, request: Arc::new(Request { bytes, nonce_at, echoes, filler }), waits }
     }
 }
 
@@ -222,7 +226,8 @@ impl Connection {
             own.fill(b'x');
             own[..NONCE_LENGTH].copy_from_slice(&fresh_nonce());
         }
-        Ok(Connection { stream, request, outgoing, incoming: vec![0; ANSWER_LIMIT] })
+        let incoming = vec![0; ANSWER_LIMIT + 2 * request.filler];
+        Ok(Connection { stream, request, outgoing, incoming })
     }
 
     /// One call after the other. Ends with the first answer after `until`, or a wrong one.
@@ -248,9 +253,9 @@ impl Connection {
         let (start, end) = (self.request.nonce_at, self.request.nonce_at + NONCE_LENGTH);
         self.outgoing.get_mut(start..end).context("no place for the nonce")?.copy_from_slice(&nonce);
         send(&self.stream, &self.outgoing).await.context("sending a call")?;
-        let echoes = self.request.echoes;
+        let (echoes, filler) = (self.request.echoes, self.request.filler);
         let body = self.answer().await?;
-        let right = if echoes { memmem::find(body, &nonce).is_some() } else { !body.is_empty() };
+        let right = if echoes { is_text(body, &nonce, filler) } else { !body.is_empty() };
         ensure!(right, "the answer to another call, or to none: {}", shown(body));
         Ok(())
     }
@@ -288,7 +293,7 @@ impl Connection {
     /// Waits before it reads: right after a request there is nothing to read yet.
     async fn receive(&mut self, filled: usize) -> Result<usize> {
         let room = self.incoming.get_mut(filled..).unwrap_or_default();
-        ensure!(!room.is_empty(), "an answer longer than {ANSWER_LIMIT} bytes");
+        ensure!(!room.is_empty(), "an answer longer than {filled} bytes");
         loop {
             self.stream.readable().await.context("waiting for an answer")?;
             match self.stream.try_read(room) {
@@ -299,6 +304,17 @@ impl Connection {
             }
         }
     }
+}
+
+/// Reports whether every text that begins with the nonce goes on with so much filler and nothing else, and there is one.
+fn is_text(body: &[u8], nonce: &[u8], filler: usize) -> bool {
+    let mut found = memmem::find_iter(body, nonce).peekable();
+    found.peek().is_some()
+        && found.all(|at| {
+            let rest = body.get(at + nonce.len()..).unwrap_or_default();
+            let (text, after) = rest.split_at_checked(filler).unwrap_or_default();
+            text.len() == filler && text.iter().all(|byte| *byte == FILLER) && after.starts_with(b"\"")
+        })
 }
 
 async fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {

@@ -12,7 +12,7 @@
 //!   modern client, and before one of the legacy era. Their baseline is `proxy`, a bare reverse proxy.
 //!
 //! Each is a process of its own, so CPU time and memory are read per process. One load generator
-//! drives all of them by turns, checks every answer and fails the run on a wrong one. The method
+//! drives all of them by turns, checks every answer to its last byte and fails the run on a wrong one. The method
 //! and how to read the table: `docs/performance.md`.
 
 mod bars;
@@ -48,7 +48,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = match options.mode() {
-        Mode::EchoChild => echo_child::run(options.tools),
+        Mode::EchoChild => echo_child::run(options.tools, options.answer),
         Mode::BaselineConstant => single_threaded().and_then(|runtime| runtime.block_on(constant::serve())),
         Mode::BaselinePipe => single_threaded().and_then(|runtime| runtime.block_on(pipe::serve())),
         Mode::BaselineProxy(upstream) => {
@@ -91,8 +91,13 @@ async fn measure(options: &Options) -> Result<()> {
         report::progress(&level);
         levels.push(level);
     }
-    report::print_table(&levels, options.markdown);
-    report::print_call_accounting(&levels);
+    match options.json {
+        true => report::print_json(&levels),
+        false => {
+            report::print_table(&levels, options.markdown);
+            report::print_call_accounting(&levels);
+        }
+    }
     let bars = bars::print(&levels);
     for variant in running {
         variant.check_watched(begun.elapsed())?;

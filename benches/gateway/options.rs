@@ -122,6 +122,9 @@ pub(crate) struct Options {
     /// Another daemon's program, for example of an older commit, measured in the same rounds
     #[arg(long, env = "BENCH_BESIDE")]
     pub(crate) beside: Option<PathBuf>,
+    /// Print a line of JSON for each variant and level instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Print the table as Markdown
     #[arg(long)]
     pub(crate) markdown: bool,
@@ -136,6 +139,9 @@ pub(crate) struct Options {
     /// Tools that the child has
     #[arg(long, hide = true, default_value_t = 1)]
     pub(crate) tools: usize,
+    /// Bytes that each answer of the child has beside the nonce
+    #[arg(long, env = ANSWER, default_value_t = 0, value_parser = answer)]
+    pub(crate) answer: usize,
     #[arg(long, hide = true)]
     baseline_constant: bool,
     #[arg(long, hide = true)]
@@ -170,6 +176,17 @@ pub(crate) struct PeerOptions {
     /// Its processes, a list
     #[arg(long, value_delimiter = ',')]
     pub(crate) peer_pids: Vec<u32>,
+}
+
+/// How the bare pipe tells its child how long answers are.
+pub(crate) const ANSWER: &str = "BENCH_ANSWER";
+
+fn answer(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        // The daemon takes no longer line of a child with its defaults.
+        Ok(value) if value < 16 << 20 => Ok(value),
+        _ => Err("must be a whole number below 16777216".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

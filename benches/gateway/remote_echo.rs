@@ -23,7 +23,7 @@ const SESSION: &str = "6a1b2f0e-the-only-session-there-is";
 
 /// Serves until stdin ends: as a server of 2026-07-28, or of 2025-11-25 with sessions.
 pub(crate) async fn serve(modern: bool) -> Result<()> {
-    let offer = Offer { tools: 1, modern };
+    let offer = Offer { tools: 1, modern, filler: 0 };
     process::serve_connections(|stream| async move {
         let service = service_fn(move |request| answer(offer, request));
         // Whoever stands before it closes its connections when it likes.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::load::Answers;
 use crate::options::{Kind, Options};
 use crate::process::Memory;
@@ -224,6 +226,30 @@ pub(crate) fn print_setting(options: &Options) {
         options.window(),
         options.warm_up(),
     );
+}
+
+/// A line of JSON for each variant at each level: calls a second and CPU time for a call (µs) of each round, latencies (µs) over all
+/// of them, memory (KiB) at the end. `benches/table.py` reads it.
+pub(crate) fn print_json(levels: &[Level]) {
+    for level in levels {
+        for series in &level.series {
+            let mut latencies = series.latencies.clone();
+            latencies.sort_unstable();
+            let at = |share| percentile(&latencies, share).map(|nanoseconds| f64::from(nanoseconds) / 1e3);
+            let line = json!({
+                "variant": series.kind.name(),
+                "in_flight": level.in_flight,
+                "calls": series.calls,
+                "calls_per_second": series.rates,
+                "cpu_us": series.costs,
+                "p50_us": at(0.50),
+                "p99_us": at(0.99),
+                "rss_kib": series.memory.resident,
+                "peak_kib": series.memory.peak,
+            });
+            println!("{line}");
+        }
+    }
 }
 
 /// One line as soon as a level is done, so that a long run shows life.

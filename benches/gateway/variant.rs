@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::load::Target;
-use crate::options::{Kind, Options, PeerOptions};
+use crate::options::{ANSWER, Kind, Options, PeerOptions};
 use crate::page::Page;
 use crate::upstream::Upstream;
 
@@ -46,10 +46,9 @@ impl Running {
         if kind == Kind::Peer {
             return Running::peer(&options.peer, directory);
         }
-        let beside = options.beside.as_deref();
         let upstream = Upstream::start(kind, directory.path())?;
         let url = upstream.as_ref().map(Upstream::url);
-        let mut command = command(kind, url.as_deref(), beside, directory.path())?;
+        let mut command = command(kind, url.as_deref(), options, directory.path())?;
         let stderr = File::create(stderr_path(directory.path())).context("making a file for stderr")?;
         let mut process = command
             .stdout(Stdio::piped())
@@ -58,7 +57,7 @@ impl Running {
             .with_context(|| format!("running {command:?}"))?;
         let stdout = process.stdout.take();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let target = Target::new(nowhere, None, kind);
+        let target = Target::new(nowhere, None, kind, options.answer);
         let pids = vec![process.id()];
         let mut running = Running {
             kind,
@@ -74,7 +73,7 @@ impl Running {
             .and_then(announced_address)
             .with_context(|| running.complain("it did not say where it listens"))?;
         let key = if kind.is_daemon() { Some(running.owner_key()?) } else { None };
-        running.target = Target::new(address, key.as_deref(), kind);
+        running.target = Target::new(address, key.as_deref(), kind, options.answer);
         if let (Kind::Watched, Some(key)) = (kind, &key) {
             running.page = Some(Page::open(address, key).with_context(|| running.complain("its dashboard"))?);
         }
@@ -163,10 +162,17 @@ fn stderr_path(directory: &Path) -> std::path::PathBuf {
 }
 
 /// The program of a variant; `url` is that of its remote server.
-fn command(kind: Kind, url: Option<&str>, beside: Option<&Path>, directory: &Path) -> Result<Command> {
-    let program = if kind.is_beside() { beside.context("no other daemon")? } else { own_daemon() };
+fn command(kind: Kind, url: Option<&str>, options: &Options, directory: &Path) -> Result<Command> {
+    let program = match kind.is_beside() {
+        true => options.beside.as_deref().context("no other daemon")?,
+        false => own_daemon(),
+    };
     match (kind, url) {
-        (Kind::Pipe, _) => baseline("--baseline-pipe"),
+        (Kind::Pipe, _) => {
+            let mut command = baseline("--baseline-pipe")?;
+            command.env(ANSWER, options.answer.to_string());
+            Ok(command)
+        }
         (Kind::Constant, _) => baseline("--baseline-constant"),
         (Kind::Proxy, Some(url)) => {
             let mut command = baseline("--baseline-proxy")?;
@@ -174,8 +180,10 @@ fn command(kind: Kind, url: Option<&str>, beside: Option<&Path>, directory: &Pat
             Ok(command)
         }
         (_, Some(url)) => gateway(kind, directory, program, &[("echo".to_owned(), json!({"url": url}))]),
-        (Kind::Aggregate, None) => gateway(kind, directory, program, &children(MANY_SERVERS)?),
-        (_, None) => gateway(kind, directory, program, &children(ONE_SERVER)?),
+        (Kind::Aggregate, None) => {
+            gateway(kind, directory, program, &children(MANY_SERVERS, options.answer)?)
+        }
+        (_, None) => gateway(kind, directory, program, &children(ONE_SERVER, options.answer)?),
     }
 }
 
@@ -200,9 +208,11 @@ const MANY_SERVERS: World = (100, 20);
 type Entry = (String, Value);
 
 /// So many echo servers as children; the first is `echo`.
-fn children((servers, tools): World) -> Result<Vec<Entry>> {
+fn children((servers, tools): World, answer: usize) -> Result<Vec<Entry>> {
     let child = std::env::current_exe().context("finding this program")?;
-    let definition = json!({"command": child, "args": ["--echo-child", "--tools", tools.to_string()]});
+    let numbers = [tools.to_string(), answer.to_string()];
+    let args = ["--echo-child", "--tools", &numbers[0], "--answer", &numbers[1]];
+    let definition = json!({"command": child, "args": args});
     let name = |number| if number == 0 { "echo".to_owned() } else { format!("server{number}") };
     Ok((0..servers).map(|number| (name(number), definition.clone())).collect())
 }
